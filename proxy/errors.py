@@ -1,0 +1,100 @@
+"""Names every failure by whose fault it is; `reason` is its label in metrics and logs, from this closed list.
+
+A failure of the pod (source "upstream") counts against the endpoint. One of our own (source "internal",
+such as running out of descriptors) never does: ejecting pods for it would make it worse.
+"""
+
+import errno
+from typing import ClassVar, Literal
+
+Source = Literal["client", "upstream", "internal"]
+
+
+class HeadwayError(Exception):
+    source: ClassVar[Source] = "internal"
+    reason: ClassVar[str] = "internal"
+
+
+# --- a connection that could not be given a pod -------------------------------------------------
+
+
+class ConnectError(HeadwayError):
+    """One attempt to reach one endpoint failed; no byte was sent, so another may be tried."""
+
+    source: ClassVar[Source] = "upstream"
+
+
+class Refused(ConnectError):
+    reason = "refused"
+
+
+class ConnectTimeout(ConnectError):
+    reason = "timeout"
+
+
+class Unreachable(ConnectError):
+    reason = "unreachable"
+
+
+class ResetEarly(ConnectError):
+    """The pod took the connection and ended it before a byte flowed: a listener that closes does that."""
+
+    reason = "reset_early"
+
+
+class OutOfDescriptors(ConnectError):
+    source = "internal"
+    reason = "out_of_descriptors"
+
+
+class OutOfPorts(ConnectError):
+    source = "internal"
+    reason = "out_of_ports"
+
+
+class NoEndpoint(HeadwayError):
+    """No endpoint was known before the deadline."""
+
+    source = "upstream"
+    reason = "no_endpoint"
+
+
+_BY_ERRNO: dict[int, type[ConnectError]] = {
+    errno.ECONNREFUSED: Refused,
+    errno.ECONNRESET: ResetEarly,
+    errno.ETIMEDOUT: ConnectTimeout,
+    errno.EMFILE: OutOfDescriptors,
+    errno.ENFILE: OutOfDescriptors,
+    errno.ENOBUFS: OutOfDescriptors,
+    errno.ENOMEM: OutOfDescriptors,
+    errno.EADDRNOTAVAIL: OutOfPorts,
+}
+
+
+def connect_error(cause: OSError) -> ConnectError:
+    """The error that `cause`, raised by socket() or connect(), stands for."""
+    return _BY_ERRNO.get(cause.errno or 0, Unreachable)(cause.strerror or str(cause))
+
+
+# --- a process that cannot run ------------------------------------------------------------------
+
+
+class Fault(HeadwayError):
+    """One wrong setting: which variable, which value, and what is allowed."""
+
+    def __init__(self, variable: str, value: str | None, problem: str) -> None:
+        shown = variable if value is None else f"{variable}={value}"
+        super().__init__(f"{shown}: {problem}")
+
+
+class SettingsError(HeadwayError):
+    """Everything that is wrong with the settings, in one go (exit status 2)."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        count = "1 setting is" if len(faults) == 1 else f"{len(faults)} settings are"
+        super().__init__("\n".join([f"{count} wrong:", *(f"  {fault}" for fault in faults)]))
+        self.faults = faults
+
+
+class StartError(HeadwayError):
+    """The process cannot run here; says what and what to do (exit status 1)."""

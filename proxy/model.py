@@ -1,0 +1,65 @@
+"""The frozen values that the parts hand to each other, with the protocols for time and luck."""
+
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...
+    def wall(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Rng(Protocol):
+    """The part of random.Random that decisions use."""
+
+    def random(self) -> float: ...
+    def randrange(self, stop: int, /) -> int: ...
+
+
+class Family(StrEnum):
+    """An address family, named as in IP_FAMILY."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class Address(NamedTuple):
+    """Where a pod listens. A tuple, so that it is a key and goes to connect() as it is."""
+
+    ip: str
+    port: int
+
+    @property
+    def family(self) -> Family:
+        return Family.IPV6 if ":" in self.ip else Family.IPV4
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+class AnswerKind(StrEnum):
+    """The four things discovery can learn. They are never mixed up: each moves the pool differently."""
+
+    ENDPOINTS = "endpoints"
+    EMPTY = "empty"  # the name exists, without addresses
+    NXDOMAIN = "nxdomain"  # no such name; in Kubernetes also: no pod is ready
+    FAILED = "failed"  # SERVFAIL, REFUSED, a timeout: nothing was learned
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What discovery learned by one poll.
+
+    `unheard` names the families whose query failed: the answer says nothing about their endpoints.
+    """
+
+    kind: AnswerKind
+    addresses: frozenset[Address] = frozenset()
+    unheard: frozenset[Family] = frozenset()
+    detail: str = ""
+
+    def __str__(self) -> str:
+        count = f" {len(self.addresses)}" if self.addresses else ""
+        return f"{self.kind}{count}" + (f" ({self.detail})" if self.detail else "")
