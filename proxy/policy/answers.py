@@ -1,0 +1,35 @@
+"""Decides what the replies to several queries mean together."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from proxy.model import Address, Answer, AnswerKind, Family
+
+
+class Reply(NamedTuple):
+    """What one query for one family of addresses brought; `result` is its label in the metrics."""
+
+    kind: AnswerKind
+    ips: tuple[str, ...] = ()
+    result: str = "ok"
+
+
+def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
+    """The answer that `replies` make together; None is a query still under way.
+
+    Addresses of one family are an answer even while the other's query fails. Without any address, a failed
+    query means that nothing was learned: an empty reply for the one family proves nothing about the other.
+    """
+    kinds = {reply.kind for reply in replies.values() if reply is not None}
+    unheard = {
+        family for family, reply in replies.items() if reply is None or reply.kind is AnswerKind.FAILED
+    }
+    detail = ", ".join(f"{family} {reply.result}" for family, reply in replies.items() if reply is not None)
+    if AnswerKind.ENDPOINTS in kinds:
+        ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips]
+        addresses = frozenset(Address(ip, port) for ip in ips)
+        return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unheard), detail)
+    if unheard:
+        return Answer(AnswerKind.FAILED, detail=detail)
+    kind = AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY
+    return Answer(kind, detail=detail)

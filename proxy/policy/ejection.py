@@ -1,0 +1,64 @@
+"""Decides when an endpoint whose connections fail is left alone, for how long, and how it comes back."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Phase(StrEnum):
+    SERVING = "serving"
+    EJECTED = "ejected"  # gets no connection until its time is over or a check passes
+    PROBING = "probing"  # gets one connection; that one decides
+
+
+class EjectionRule(msgspec.Struct, frozen=True):
+    """`after`: failures in a row (0 = never). Times double from `base_s` to `max_s`, as Envoy's multiply.
+
+    `share`: at most this share of the endpoints is out at once, but one always may be and never all:
+    Envoy's 10 % cap means "none" in a service of three pods (envoy#3263).
+    """
+
+    after: int = 3
+    base_s: float = 5.0
+    max_s: float = 300.0
+    share: float = 0.5
+
+
+class Ejection(msgspec.Struct, frozen=True):
+    """`failures` in a row while serving; `times` ejected lately; `until`: end of the last ejection."""
+
+    phase: Phase = Phase.SERVING
+    failures: int = 0
+    times: int = 0
+    until: float = 0.0
+
+
+def room_to_eject(rule: EjectionRule, members: int, others_out: int) -> bool:
+    """Whether one of `members` may be ejected while `others_out` of the others are."""
+    return others_out < min(max(1, int(members * rule.share)), members - 1)
+
+
+def failed(state: Ejection, rule: EjectionRule, now: float, room: bool) -> Ejection:
+    """After one more failed connection; `room` is room_to_eject()'s answer."""
+    if state.phase is Phase.EJECTED:
+        return state  # tried as the last resort: that it still fails is no news
+    failures = state.failures + 1
+    due = state.phase is Phase.PROBING or failures >= rule.after > 0
+    if not due or not room:
+        return Ejection(state.phase, failures, state.times, state.until)
+    lately = now - state.until <= rule.max_s
+    times = state.times + 1 if lately else 1
+    length = min(rule.base_s * 2.0 ** (times - 1), rule.max_s)
+    return Ejection(Phase.EJECTED, failures, times, now + length)
+
+
+def succeeded(state: Ejection) -> Ejection:
+    """After a connection that worked: back to serving, with its record kept for the next time."""
+    return Ejection(Phase.SERVING, 0, state.times, state.until)
+
+
+def may_return(state: Ejection, now: float, checked: bool) -> Ejection:
+    """An ejected endpoint may be probed once its time is over, or sooner after a passed check."""
+    if state.phase is Phase.EJECTED and (checked or now >= state.until):
+        return Ejection(Phase.PROBING, state.failures, state.times, min(now, state.until))
+    return state

@@ -1,0 +1,274 @@
+"""Owns the endpoints of one service: answers and verdicts change them, the data path takes leases on them.
+
+The one place where the control path and the data path meet. Everything here runs between two awaits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from proxy.config import HealthCheck, ServiceSettings
+from proxy.errors import HeadwayError, NoEndpoint
+from proxy.model import Address, Answer, AnswerKind, Clock, Rng
+from proxy.observe.counters import ServiceCounters
+from proxy.policy import ejection, health
+from proxy.policy.ejection import EjectionRule, Phase
+from proxy.policy.endpoint import Endpoint, State
+from proxy.policy.health import Health, HealthRule, Status
+from proxy.policy.membership import Membership, decide
+from proxy.policy.pickers import Picker, make_picker
+
+log = logging.getLogger("headway.pool")
+
+FORGET_AFTER_S = 60.0  # how long an endpoint that left discovery keeps its history, should it come back
+NEVER = float("inf")
+
+
+class Lease:
+    """The right to use one endpoint for one connection. The count falls when the block ends, on every path.
+
+    Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
+    """
+
+    __slots__ = ("_pool", "endpoint", "reported")
+
+    def __init__(self, pool: "Pool", endpoint: Endpoint) -> None:
+        self._pool = pool
+        self.reported = False
+        self.endpoint = endpoint
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def succeeded(self) -> None:
+        if not self.reported:
+            self.reported = True
+            self._pool.connection_succeeded(self.endpoint)
+
+    def failed(self, error: HeadwayError) -> None:
+        if not self.reported:
+            self.reported = True
+            self._pool.connection_failed(self.endpoint, error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._pool.release(self)
+
+
+class Pool:
+    """`picker` is replaced whole whenever the set of usable endpoints changes; nobody mutates it."""
+
+    def __init__(self, settings: ServiceSettings, counters: ServiceCounters, clock: Clock, rng: Rng) -> None:
+        self.name = settings.name
+        self.counters = counters
+        self.resolved = False  # whether a first answer came, whatever it said
+        self.last_good_at: float | None = None  # when discovery last learned something
+        self.members: tuple[Endpoint, ...] = ()  # the endpoints that discovery lists
+        self.on_members_changed: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[], None] = lambda: None  # a connection failed: ask discovery again soon
+
+        self._clock = clock
+        self._rng = rng
+        self._algorithm = settings.balancer.value
+        self._checked = settings.health_check is not HealthCheck.OFF
+        self._health_rule = HealthRule(settings.health_rise, settings.health_fall)
+        self._ejection_rule = EjectionRule(
+            settings.eject_after, settings.eject_base_s, settings.eject_max_s, settings.eject_share
+        )
+        self._hold_s = settings.dns_hold_s
+        self._probe_patience_s = settings.connect_deadline_s
+
+        self._known: dict[Address, Endpoint] = {}  # members, and those that still have leases or history
+        self._membership = Membership()
+        self._someone = asyncio.Event()
+        self._probing: list[Endpoint] = []
+        self._stale = False  # whether the snapshots below are behind the endpoints' states
+        self._next_look = NEVER  # when time alone will change a state
+        self.picker: Picker = make_picker(self._algorithm, (), rng, None)
+        self._last_resort: Picker = make_picker(self._algorithm, (), rng, None)
+
+    def __repr__(self) -> str:
+        states = self.states()
+        return f"<pool {self.name}: " + ", ".join(f"{n} {state}" for state, n in states.items() if n) + ">"
+
+    # --- what others see ------------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Members, and those gone that still have connections."""
+        return [each for each in self._known.values() if each.gone_at is None or each.in_flight]
+
+    @property
+    def reason(self) -> str:
+        """Why the membership is what it is."""
+        return self._membership.reason
+
+    def states(self) -> dict[State, int]:
+        """How many endpoints are in each state."""
+        self._refresh()
+        counts = dict.fromkeys(State, 0)
+        for endpoint in self.endpoints:
+            counts[endpoint.state] += 1
+        return counts
+
+    # --- discovery ------------------------------------------------------------------------------
+
+    def apply(self, answer: Answer) -> None:
+        """Let the membership follow `answer`, as far as policy lets it."""
+        now = self._clock.now()
+        if answer.kind is not AnswerKind.FAILED:
+            self.resolved, self.last_good_at = True, now
+        before = self._membership
+        failing = {each.address for each in self.members if each.failing}
+        self._membership = decide(before, answer, failing, self._hold_s, now)
+        added = self._membership.members - before.members
+        removed = before.members - self._membership.members
+        for address in added:
+            self._add(address, first=not before.members)
+        for address in removed:
+            self._known[address].gone_at = now
+        self._forget(now)
+        if added or removed:
+            self._follow_membership()
+            self._tell(added, removed, answer)
+        elif self._membership.reason != before.reason:
+            log.info("%s: answer %s: %s", self.name, answer, self._membership.reason)
+
+    def _add(self, address: Address, *, first: bool) -> None:
+        # Endpoints that come all at once have no proven peer to be preferred to: they are used at once.
+        status = Status.ASSUMED if first or not self._checked else Status.UNCHECKED
+        endpoint = self._known.setdefault(address, Endpoint(address, Health(status)))
+        endpoint.gone_at, endpoint.health = None, Health(status)
+
+    def _forget(self, now: float) -> None:
+        for address, endpoint in list(self._known.items()):
+            gone = endpoint.gone_at is not None and now - endpoint.gone_at > FORGET_AFTER_S
+            if gone and not endpoint.in_flight:
+                del self._known[address]
+
+    def _follow_membership(self) -> None:
+        self.members = tuple(self._known[address] for address in self._membership.members)
+        (self._someone.set if self.members else self._someone.clear)()
+        self._stale = True
+        self.on_members_changed()
+
+    def _tell(self, added: Collection[Address], removed: Collection[Address], answer: Answer) -> None:
+        changes = (("added", added), ("removed", removed))
+        parts = [f"{verb} {', '.join(map(str, sorted(some)))}" for verb, some in changes if some]
+        log.info("%s: %s (answer %s: %s)", self.name, "; ".join(parts), answer, self._membership.reason)
+
+    # --- checks and connections -----------------------------------------------------------------
+
+    def observe_check(self, endpoint: Endpoint, passed: bool, why: str = "") -> None:
+        """The result of one active check; `why` it failed."""
+        self.counters.health_checks["passed" if passed else "failed"] += 1
+        with self._noting(endpoint, f"check failed: {why}" if why else "check passed"):
+            endpoint.health = health.observe(endpoint.health, passed, self._health_rule)
+            if passed:
+                endpoint.ejection = ejection.may_return(endpoint.ejection, self._clock.now(), checked=True)
+
+    def connection_succeeded(self, endpoint: Endpoint) -> None:
+        if endpoint.ejection.failures == 0 and endpoint.ejection.phase is Phase.SERVING:
+            return
+        with self._noting(endpoint, "a connection to it worked"):
+            endpoint.ejection = ejection.succeeded(endpoint.ejection)
+
+    def connection_failed(self, endpoint: Endpoint, error: HeadwayError) -> None:
+        """A connection to `endpoint` failed; only a fault of the pod's counts against it."""
+        if error.source != "upstream":
+            return
+        others_out = sum(
+            each.ejection.phase is not Phase.SERVING for each in self.members if each is not endpoint
+        )
+        room = ejection.room_to_eject(self._ejection_rule, len(self.members), others_out)
+        was_out = endpoint.ejection.phase is Phase.EJECTED
+        with self._noting(endpoint, f"connection failed: {error.reason}"):
+            endpoint.ejection = ejection.failed(
+                endpoint.ejection, self._ejection_rule, self._clock.now(), room
+            )
+        if endpoint.ejection.phase is Phase.EJECTED and not was_out:
+            self.counters.ejections[error.reason] += 1
+        endpoint.probe_since = None
+        self.on_trouble()
+
+    @contextmanager
+    def _noting(self, endpoint: Endpoint, why: str) -> Iterator[None]:
+        """Log a change of state, and have the picker made anew before the next pick."""
+        before = endpoint.state
+        yield
+        if endpoint.state is not before:
+            self._stale = True
+            endpoint.probe_since = None
+            log.info("%s: %s is %s, was %s (%s)", self.name, endpoint.label, endpoint.state, before, why)
+
+    # --- the data path --------------------------------------------------------------------------
+
+    def lease(self, tried: Collection[Endpoint]) -> Lease:
+        """A lease on the best endpoint that is not among `tried`. Raises NoEndpoint."""
+        self._refresh()
+        endpoint = (
+            (None if tried else self._probe())
+            or self.picker.pick(tried, self._rng)
+            or self._last_resort.pick(tried, self._rng)  # never everything out: a doubtful pod beats none
+        )
+        if endpoint is None:
+            raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
+        endpoint.in_flight += 1
+        endpoint.picks += 1
+        return Lease(self, endpoint)
+
+    def release(self, lease: Lease) -> None:
+        lease.endpoint.in_flight -= 1
+        if not lease.reported:
+            lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
+
+    async def some_endpoint(self) -> None:
+        """Return once any endpoint is known."""
+        if not self._someone.is_set():
+            self.on_trouble()
+            await self._someone.wait()
+
+    def _probe(self) -> Endpoint | None:
+        """An ejected endpoint whose turn it is to prove itself with one connection."""
+        for endpoint in self._probing:
+            if endpoint.probe_since is None:
+                endpoint.probe_since = self._clock.now()
+                self._next_look = min(self._next_look, endpoint.probe_since + self._probe_patience_s)
+                return endpoint
+        return None
+
+    # --- snapshots ------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Catch up at each pick: being idle needs no timer, a thousand changes no thousand snapshots."""
+        if self._clock.now() >= self._next_look:
+            self._let_time_pass(self._clock.now())
+        if self._stale:
+            self._publish()
+
+    def _let_time_pass(self, now: float) -> None:
+        self._stale = True
+        for endpoint in self.members:
+            if endpoint.probe_since is not None and now >= endpoint.probe_since + self._probe_patience_s:
+                self.connection_succeeded(endpoint)  # its probing connection stands
+            with self._noting(endpoint, "its ejection is over"):
+                endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=False)
+
+    def _publish(self) -> None:
+        """Replace the snapshots that the data path picks from."""
+        usable = [each for each in self.members if each.usable]
+        doubtful = [each for each in self.members if not each.usable]
+        self.picker = make_picker(self._algorithm, usable, self._rng, self.picker)
+        self._last_resort = make_picker(self._algorithm, doubtful, self._rng, self._last_resort)
+        self._probing = [each for each in doubtful if each.ejection.phase is Phase.PROBING]
+        self._next_look = min((self._due(each) for each in doubtful), default=NEVER)
+        self._stale = False
+
+    def _due(self, endpoint: Endpoint) -> float:
+        """When time alone will change `endpoint`."""
+        if endpoint.ejection.phase is Phase.EJECTED:
+            return endpoint.ejection.until
+        return NEVER if endpoint.probe_since is None else endpoint.probe_since + self._probe_patience_s
