@@ -1,0 +1,108 @@
+"""Opens listening sockets, or says why that cannot be and what to do."""
+
+import errno
+import os
+import socket
+import stat
+
+from proxy.config import PREFIX, Listen
+from proxy.errors import StartError
+
+BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
+NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+
+
+def bind(listen: Listen, variable: str) -> list[socket.socket]:
+    """Non-blocking listening sockets for the setting `variable`. Raises StartError."""
+    try:
+        if listen.path:
+            return [_unix(listen.path)]
+        match listen.host:
+            case "":
+                return [_every_address(listen.port)]
+            case "localhost":
+                return _both_loopbacks(listen.port)
+            case host:
+                return [_tcp(host, listen.port)]
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {listen}: {error.strerror or error}. {_advice(error, variable)}"
+        ) from error
+
+
+def _advice(error: OSError, variable: str) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"Something else has it: choose another {PREFIX}{variable}."
+        case errno.EACCES | errno.EPERM:
+            return f"Not permitted (ports below 1024 rarely are): choose another {PREFIX}{variable}."
+        case errno.EADDRNOTAVAIL:
+            return f"No such address here: choose another {PREFIX}{variable}."
+    return f"Look at {PREFIX}{variable}."
+
+
+def _tcp(host: str, port: int, *, both: bool = False) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _every_address(port: int) -> socket.socket:
+    try:
+        return _tcp("::", port, both=True)
+    except OSError as error:
+        if error.errno not in NO_IPV6:
+            raise
+        return _tcp("0.0.0.0", port)
+
+
+def _both_loopbacks(port: int) -> list[socket.socket]:
+    first = _tcp("127.0.0.1", port)
+    try:
+        return [first, _tcp("::1", first.getsockname()[1])]
+    except OSError as error:
+        if error.errno in NO_IPV6:
+            return [first]
+        first.close()
+        raise
+
+
+def _unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on any more: a killed process leaves its own behind."""
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def unbind(sock: socket.socket) -> None:
+    """Close `sock`, and remove its file if it is a Unix socket."""
+    path = sock.getsockname() if sock.family == socket.AF_UNIX else ""
+    sock.close()
+    if path:
+        os.unlink(path)

@@ -1,0 +1,66 @@
+"""Checks each endpoint of one service now and then, and tells the pool."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from proxy.config import ServiceSettings
+from proxy.errors import ConnectError
+from proxy.model import Address, Rng
+from proxy.policy.endpoint import Endpoint
+from proxy.policy.health import Status
+from proxy.policy.jitter import jittered
+from proxy.pool import Pool
+from proxy.tasks import spawn
+
+AT_ONCE = 32  # checks under way at a time: their descriptors come out of the reserve
+SOON = 0.1  # of the interval: when an endpoint is first checked that waits for it
+
+Check = Callable[[Address, float], Awaitable[None]]
+
+
+class Prober:
+    """`check(address, timeout_s)` raises ConnectError when the endpoint is not well."""
+
+    def __init__(self, settings: ServiceSettings, pool: Pool, check: Check, rng: Rng) -> None:
+        self._interval_s = settings.health_interval_s
+        self._timeout_s = settings.health_timeout_s
+        self._pool = pool
+        self._check = check
+        self._rng = rng
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._timers: dict[Endpoint, asyncio.TimerHandle | None] = {}  # None: being checked right now
+
+    def follow(self) -> None:
+        """Begin with endpoints that are new in the pool, end with those that are gone."""
+        members = frozenset(self._pool.members)
+        for endpoint in self._timers.keys() - members:
+            if timer := self._timers.pop(endpoint):
+                timer.cancel()
+        for endpoint in members - self._timers.keys():
+            # Spread over one interval, or a fleet that restarts checks in step for ever (envoy#10498).
+            share = SOON if endpoint.health.status is Status.UNCHECKED else 1.0
+            self._later(endpoint, self._interval_s * share * self._rng.random())
+
+    def _later(self, endpoint: Endpoint, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[endpoint] = loop.call_later(delay_s, self._begin, endpoint)
+
+    def _begin(self, endpoint: Endpoint) -> None:
+        self._timers[endpoint] = None
+        spawn(self._examine(endpoint), name=f"check {endpoint.label}")
+
+    async def _examine(self, endpoint: Endpoint) -> None:
+        error = await self._try(endpoint.address)
+        if self._timers.get(endpoint, self) is not None:
+            return  # gone meanwhile, or gone and back with a timer of its own
+        if error is None or error.source == "upstream":
+            self._pool.observe_check(endpoint, error is None, error.reason if error else "")
+        self._later(endpoint, jittered(self._interval_s, self._rng))
+
+    async def _try(self, address: Address) -> ConnectError | None:
+        async with self._room:
+            try:
+                await self._check(address, self._timeout_s)
+            except ConnectError as error:
+                return error
+        return None

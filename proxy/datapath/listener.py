@@ -1,0 +1,106 @@
+"""Accepts connections in batches, no more than the process has room for, and hands each to its service."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from proxy.bind import unbind
+from proxy.model import Clock
+from proxy.tasks import spawn
+
+log = logging.getLogger("headway.listener")
+
+BATCH = 64  # accepts before other work gets its turn
+BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
+TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+
+
+class Slots:
+    """How many connections the process holds, of how many it has room for."""
+
+    def __init__(self, cap: int, clock: Clock) -> None:
+        self.cap = cap
+        self.used = 0
+        self.changed_at = clock.now()  # when a connection last came or ended
+        self._clock = clock
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def full(self) -> bool:
+        return self.used >= self.cap
+
+    def take(self) -> None:
+        self.used += 1
+        self.changed_at = self._clock.now()
+
+    def release(self) -> None:
+        self.used -= 1
+        self.changed_at = self._clock.now()
+        waiting, self._waiting = self._waiting, []
+        for resume in waiting:
+            resume()
+
+    def when_free(self, resume: Callable[[], None]) -> None:
+        """Call `resume` once, when a slot is free again."""
+        self._waiting.append(resume)
+
+
+class Listener:
+    """One listening socket of one service. Above the cap, connections wait in the kernel's backlog."""
+
+    def __init__(
+        self,
+        name: str,
+        sock: socket.socket,
+        slots: Slots,
+        serve: Callable[[socket.socket], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._name = name
+        self._sock = sock
+        self._slots = slots
+        self._serve = serve
+        self._closed = False
+
+    def start(self) -> None:
+        if not self._closed:
+            asyncio.get_running_loop().add_reader(self._sock, self._accept)
+
+    def close(self) -> None:
+        self._pause()
+        self._closed = True
+        unbind(self._sock)
+
+    def _pause(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._sock)
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            if self._slots.full:
+                log.warning(
+                    "%s: %d connections open, no room for more: new ones wait", self._name, self._slots.used
+                )
+                self._pause()
+                self._slots.when_free(self.start)
+                return
+            try:
+                client, _ = self._sock.accept()
+            except TEMPORARY:
+                return
+            except OSError as error:
+                log.warning(
+                    "%s: cannot accept (%s): trying again in %g s", self._name, error.strerror, BREATH_S
+                )
+                self._pause()
+                asyncio.get_running_loop().call_later(BREATH_S, self.start)
+                return
+            client.setblocking(False)
+            self._slots.take()
+            spawn(self._run(client), name=self._name)
+
+    async def _run(self, client: socket.socket) -> None:
+        try:
+            await self._serve(client)
+        finally:
+            self._slots.release()

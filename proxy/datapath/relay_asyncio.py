@@ -1,0 +1,270 @@
+"""The relay over uvloop's transports: each chunk goes to the other side as the very object it came in.
+
+RFC 9293 3.6: a FIN closes one direction only. Each is passed on when it comes; the connection ends with the
+second one. A reset is passed on as a reset. A side that does not read stops the other from being read.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from proxy.datapath.relay import End, EndReason, Timeouts
+from proxy.datapath.sockets import arm_reset
+from proxy.model import Clock
+from proxy.observe.counters import ServiceCounters
+
+SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
+SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
+
+
+class _Side(asyncio.Protocol):
+    """One socket of a pair. `forward` takes what it received."""
+
+    __slots__ = (
+        "early",
+        "error",
+        "finished",
+        "forward",
+        "open",
+        "other",
+        "pair",
+        "received",
+        "sock",
+        "transport",
+    )
+
+    other: "_Side"
+    transport: asyncio.Transport
+
+    def __init__(self, pair: "_Pair", sock: socket.socket) -> None:
+        self.pair = pair
+        self.sock = sock
+        self.received = 0
+        self.open = False  # from connection_made to connection_lost
+        self.finished = False  # its FIN has come
+        self.error: Exception | None = None
+        self.early: list[bytes] = []  # uvloop may deliver before the other side has its transport
+        self.forward: Callable[[bytes], None] = self.early.append
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        self.forward(data)
+
+    def eof_received(self) -> bool:
+        self.finished = True
+        self.pair.finished(self)
+        return True  # it may still be written to
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open, self.error = False, exc
+        self.pair.lost(self)
+
+    def pause_writing(self) -> None:
+        if self.other.open and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other.open and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size() if self.open else 0
+
+
+class _Pair:
+    """Two sides and how they ended. The relay holds it until both transports are gone:
+    uvloop corrupts the heap when a half-closed one is dropped without close().
+    """
+
+    __slots__ = (
+        *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "pod", "pod_first"),
+        *("progress", "quiet_since", "retry_before", "started"),
+    )
+
+    def __init__(
+        self,
+        client: socket.socket,
+        pod: socket.socket,
+        on_pod_byte: Callable[[], None],
+        retry_before: float,
+        clock: Clock,
+    ) -> None:
+        self.client, self.pod = _Side(self, client), _Side(self, pod)
+        self.client.other, self.pod.other = self.pod, self.client
+        self.on_pod_byte = on_pod_byte
+        self.retry_before = retry_before
+        self.clock = clock
+        self.started = False
+        self.ending: EndReason | None = None
+        self.pod_first = False
+        self.given_back: socket.socket | None = None
+        self.counted = (0, 0)  # bytes to and from the pod that the counters have
+        self.progress = (0, 0)
+        self.quiet_since = clock.now()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: self.pod, self.pod.sock)
+        await loop.connect_accepted_socket(lambda: self.client, self.client.sock)
+        self.started = True
+        self.client.forward, self.pod.forward = self.pod.transport.write, self._first_from_pod
+        for side in (self.client, self.pod):
+            for chunk in side.early:
+                side.forward(chunk)
+            side.early.clear()
+        for side in (self.client, self.pod):
+            if side.finished:
+                self.finished(side)
+            if not side.open:
+                self.lost(side)
+
+    def _first_from_pod(self, data: bytes) -> None:
+        self.pod.forward = self.client.transport.write
+        self.on_pod_byte()
+        self.client.transport.write(data)
+
+    def finished(self, side: _Side) -> None:
+        """`side` sent its FIN."""
+        if not self.started or self.ending is not None:
+            return
+        if side is self.pod and self._untouched():
+            self._give_back()
+        elif side.other.finished:
+            self.end(EndReason.COMPLETED)
+        else:
+            self.pod_first = side is self.pod
+            if side.other.open:
+                side.other.transport.write_eof()
+
+    def lost(self, side: _Side) -> None:
+        """The transport of `side` is gone: by a reset, or because this pair ends."""
+        if not self.started:
+            return
+        if self.ending is None:
+            if not side.other.finished:
+                self.pod_first = side is self.pod
+            if side is self.pod and self._untouched():
+                self._give_back()
+            else:
+                self.end(EndReason.POD_RESET if side is self.pod else EndReason.CLIENT_RESET, reset=True)
+        if not (self.client.open or self.pod.open or self.done.done()):
+            self.done.set_result(None)
+
+    def end(self, reason: EndReason, *, reset: bool = False) -> None:
+        """Close both sides, after what is still to be sent; or at once, by a reset."""
+        self.ending = self.ending or reason
+        for side in (self.client, self.pod):
+            if side.open and reset:
+                arm_reset(side.sock)
+                side.transport.abort()
+            elif side.open:
+                side.transport.close()
+
+    def _untouched(self) -> bool:
+        nothing = not (self.client.received or self.pod.received or self.client.finished)
+        return nothing and self.client.open and self.clock.now() < self.retry_before
+
+    def _give_back(self) -> None:
+        """Free the client from its transport: a second descriptor outlives the first one's close."""
+        try:
+            self.given_back = self.client.sock.dup()
+        except OSError:  # no descriptor left
+            self.end(EndReason.POD_RESET, reset=True)
+            return
+        self.ending = EndReason.UNTOUCHED
+        for side in (self.client, self.pod):
+            if side.open:
+                side.transport.abort()
+
+    def expire(self, timeouts: Timeouts, now: float) -> None:
+        """End the pair when nothing has moved for too long."""
+        progress = self.client.received + self.pod.received, self.client.unsent() + self.pod.unsent()
+        if progress != self.progress:
+            self.progress, self.quiet_since = progress, now
+            return
+        half = self.client.finished or self.pod.finished
+        limit = timeouts.half_close_s if half or self.ending else timeouts.idle_s
+        if limit and now - self.quiet_since >= limit:
+            stuck = half or self.ending is not None or progress[1] > 0
+            reason = EndReason.HALF_CLOSE_TIMEOUT if half else EndReason.IDLE_TIMEOUT
+            self.end(reason, reset=stuck)
+
+    def abandon(self) -> None:
+        """Close whatever there is of a pair that could not start, or whose caller is gone."""
+        self.started = True
+        for side in (self.client, self.pod):
+            if not hasattr(side, "transport"):
+                side.sock.close()
+        self.end(EndReason.ABORTED, reset=True)
+        if not (self.client.open or self.pod.open or self.done.done()):
+            self.done.set_result(None)
+
+
+class AsyncioRelay:
+    """The relay of one service."""
+
+    def __init__(self, timeouts: Timeouts, counters: ServiceCounters, clock: Clock) -> None:
+        self._timeouts = timeouts
+        self._counters = counters
+        self._clock = clock
+        self._pairs: set[_Pair] = set()
+        limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
+        self._sweep_s = min(max(min(limits) / SWEEPS, SWEEP_MIN_S), SWEEP_MAX_S) if limits else 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def run(
+        self,
+        client: socket.socket,
+        pod: socket.socket,
+        on_pod_byte: Callable[[], None],
+        retry_before: float,
+    ) -> End:
+        pair = _Pair(client, pod, on_pod_byte, retry_before, self._clock)
+        self._pairs.add(pair)
+        self._schedule()
+        try:
+            await pair.start()
+            await asyncio.shield(pair.done)
+        except BaseException:
+            pair.abandon()
+            raise
+        self._count(pair)
+        self._pairs.discard(pair)
+        assert pair.ending is not None
+        return End(pair.ending, pair.client.received, pair.pod.received, pair.pod_first, pair.given_back)
+
+    def account(self) -> None:
+        for pair in self._pairs:
+            self._count(pair)
+
+    def abort(self) -> None:
+        for pair in self._pairs:
+            pair.end(EndReason.ABORTED, reset=True)
+
+    def _count(self, pair: _Pair) -> None:
+        now = (pair.client.received, pair.pod.received)
+        self._counters.bytes_to_pods += now[0] - pair.counted[0]
+        self._counters.bytes_from_pods += now[1] - pair.counted[1]
+        pair.counted = now
+
+    def _schedule(self) -> None:
+        """One timer for all pairs, and none while there is no pair."""
+        if self._sweeper is None and self._sweep_s and self._pairs:
+            self._sweeper = asyncio.get_running_loop().call_later(self._sweep_s, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._clock.now()
+        for pair in list(self._pairs):
+            if pair.done.done():
+                self._count(pair)
+                self._pairs.discard(pair)  # its caller was cancelled
+            else:
+                pair.expire(self._timeouts, now)
+        self._schedule()
