@@ -1,0 +1,263 @@
+"""Composition root: builds every part, starts and stops them in order. The only file that knows them all."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import random
+import resource
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from proxy import __version__, config
+from proxy.admin import server
+from proxy.bind import bind, unbind
+from proxy.clock import SystemClock
+from proxy.config import DnsTarget, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
+from proxy.controlpath.discovery import Discovery
+from proxy.controlpath.prober import Prober
+from proxy.controlpath.resolver import AresResolver
+from proxy.datapath.connector import Connector
+from proxy.datapath.listener import Listener, Slots
+from proxy.datapath.relay import Timeouts
+from proxy.datapath.relay_asyncio import AsyncioRelay
+from proxy.datapath.session import Sessions
+from proxy.datapath.sockets import Tuning, tune
+from proxy.errors import SettingsError, StartError
+from proxy.model import Answer, AnswerKind
+from proxy.observe import logs
+from proxy.observe.counters import ServiceCounters
+from proxy.observe.metrics import EndpointRow, Snapshot
+from proxy.policy.admission import connection_cap
+from proxy.policy.endpoint import State
+from proxy.policy.search import SearchRules, parse_resolv_conf
+from proxy.pool import Pool
+from proxy.tasks import keep_running, spawn
+
+log = logging.getLogger("headway")
+
+ENDED, NOT_STARTED, WRONG_SETTINGS = 0, 1, 2
+RESOLV_CONF = Path("/etc/resolv.conf")
+DESCRIPTORS_MAX = 1 << 20  # some container runtimes set the hard limit to a billion
+LOOK_EVERY_S = 0.1  # while draining
+
+
+def main() -> int:
+    """Run the sidecar until it is told to end; the exit status."""
+    try:
+        loaded = config.load()
+    except SettingsError as error:
+        print(f"headway: {error}", file=sys.stderr)
+        return WRONG_SETTINGS
+    logs.set_up(loaded.settings.log_level, loaded.settings.log_format)
+    try:
+        return uvloop.run(App(loaded).run())
+    except StartError as error:
+        print(f"headway: {error}", file=sys.stderr)
+        return NOT_STARTED
+
+
+class Service:
+    """One service at work: its pool, what feeds it and what serves from it."""
+
+    def __init__(
+        self, settings: ServiceSettings, search: SearchRules, slots: Slots, clock: SystemClock
+    ) -> None:
+        rng = random.Random()
+        self.settings = settings
+        self.counters = ServiceCounters()
+        self.pool = Pool(settings, self.counters, clock, rng)
+        self._clock = clock
+        self._was_ready = False
+        tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
+        connector = Connector(tuning)
+        timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
+        self.relay = AsyncioRelay(timeouts, self.counters, clock)
+        sessions = Sessions(settings, self.pool, connector, self.relay, self.counters, clock)
+        socks = bind(settings.listen, settings.prefix + "LISTEN")
+        for sock in socks:
+            tune(sock, tuning)
+        self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
+        if settings.health_check is not HealthCheck.OFF:
+            self.pool.on_members_changed = Prober(settings, self.pool, connector.check, rng).follow
+        self.discovery: Discovery | None = None
+        if isinstance(settings.target, DnsTarget):
+            resolver = AresResolver(settings.dns_servers, settings.dns_timeout_s)
+            self.discovery = Discovery(settings.target, settings, search, resolver, self.pool, clock, rng)
+            self.pool.on_trouble = self.discovery.poll_soon
+
+    def start(self) -> None:
+        """Serve. Connections that come before the first endpoint is known wait for it."""
+        name, target = self.settings.name, self.settings.target
+        if isinstance(target, StaticTarget):
+            self.pool.apply(Answer(AnswerKind.ENDPOINTS, frozenset(target.addresses), detail="static"))
+        elif self.discovery is not None:
+            spawn(keep_running(self.discovery.run, self._clock), name=f"discovery of {name}")
+        for listener in self.listeners:
+            listener.start()
+        log.info("%s: %s -> %s (%s)", name, self.settings.listen, target, self.settings.balancer.value)
+
+    def unready(self) -> str:
+        """Why READY_WHEN has not come true yet. Once it has, it stays: later trouble is not the kubelet's."""
+        if not self._was_ready:
+            missing = {
+                ReadyWhen.LISTENING: "",
+                ReadyWhen.RESOLVED: "" if self.pool.resolved else "no answer from DNS yet",
+                ReadyWhen.ENDPOINT: "" if self.pool.states()[State.READY] else "no usable endpoint yet",
+            }[self.settings.ready_when]
+            if missing:
+                return f"{self.settings.name}: {missing}"
+            self._was_ready = True
+        return ""
+
+    def answer_age_s(self) -> float | None:
+        if self.discovery is None or self.pool.last_good_at is None:
+            return None
+        return self._clock.now() - self.pool.last_good_at
+
+    def snapshot(self) -> Snapshot:
+        self.relay.account()
+        return Snapshot(
+            self.settings.name,
+            self.counters,
+            [EndpointRow(each.label, each.in_flight, each.picks) for each in self.pool.endpoints],
+            {state.value: count for state, count in self.pool.states().items()},
+            self.answer_age_s(),
+        )
+
+    def picture(self) -> dict[str, Any]:
+        """This service as /endpoints shows it."""
+        states = self.pool.states()
+        return {
+            "service": self.settings.name,
+            "target": str(self.settings.target),
+            "listen": str(self.settings.listen),
+            "balancer": self.settings.balancer,
+            "membership": self.pool.reason,
+            "answer_age_seconds": self.answer_age_s(),
+            "states": {state.value: count for state, count in states.items() if count},
+            "endpoints": [
+                {
+                    "endpoint": each.label,
+                    "state": each.state,
+                    "connections_active": each.in_flight,
+                    "picks": each.picks,
+                }
+                for each in sorted(self.pool.endpoints, key=lambda each: each.address)
+            ],
+        }
+
+
+class App:
+    """The process. Also the Status that the pages ask."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._clock = SystemClock()
+        self._slots = Slots(connection_cap(_raise_descriptor_limit()), self._clock)
+        self._services: list[Service] = []
+        self._drain_asked = asyncio.Event()
+        self._end_asked = asyncio.Event()
+
+    async def run(self) -> int:
+        """Serve until told to end. Raises StartError."""
+        async with AsyncExitStack() as cleanup:
+            self._bind(cleanup)
+            await self._serve_pages(cleanup)
+            for service in self._services:
+                service.start()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+            gc.collect()
+            gc.freeze()  # what start-up made stays for good: no later collection walks over it
+            log.info("headway %s is up, room for %d connections", __version__, self._slots.cap)
+            await self._drain_asked.wait()
+            await self._drain()
+        return ENDED
+
+    def _bind(self, cleanup: AsyncExitStack) -> None:
+        search = _search_rules()
+        for settings in self._settings.services:
+            service = Service(settings, search, self._slots, self._clock)
+            self._services.append(service)
+            for listener in service.listeners:
+                cleanup.callback(listener.close)
+
+    async def _serve_pages(self, cleanup: AsyncExitStack) -> None:
+        pages = (
+            (self._settings.telemetry_listen, "TELEMETRY_LISTEN", server.telemetry),
+            (self._settings.admin_listen, "ADMIN_LISTEN", server.admin),
+        )
+        for listen, variable, pages_of in pages:
+            if listen is None:
+                continue
+            socks = bind(listen, variable)
+            for sock in socks:
+                cleanup.callback(unbind, sock)
+            runner = await server.serve(pages_of(self), socks)
+            cleanup.push_async_callback(runner.cleanup)
+
+    def _signalled(self) -> None:
+        if self._drain_asked.is_set():
+            self.quit()
+        self.drain()
+
+    async def _drain(self) -> None:
+        """Keep serving until nobody needs it: an application that ends still talks (istio#36631)."""
+        began = self._clock.now()
+        quiet_s, latest = self._settings.drain_quiet_s, began + self._settings.drain_timeout_s
+        log.info("draining: %d connections open, still accepting", self._slots.used)
+        while not self._end_asked.is_set() and (now := self._clock.now()) < latest:
+            if not self._slots.used and now >= max(began, self._slots.changed_at) + quiet_s:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end_asked.wait(), LOOK_EVERY_S)
+        log.info("ending: %d connections still open%s", self._slots.used, ", reset" * bool(self._slots.used))
+        for service in self._services:
+            service.relay.abort()
+
+    # --- the pages' Status ----------------------------------------------------------------------
+
+    def unready(self) -> str:
+        if self._drain_asked.is_set():
+            return f"draining, {self._slots.used} connections open"
+        return next(filter(None, (service.unready() for service in self._services)), "")
+
+    def snapshots(self) -> list[Snapshot]:
+        return [service.snapshot() for service in self._services]
+
+    def endpoints(self) -> dict[str, Any]:
+        return {"services": [service.picture() for service in self._services]}
+
+    def config(self) -> dict[str, Any]:
+        return {row.variable: {"value": row.value, "origin": row.origin} for row in self._loaded.rows}
+
+    def drain(self) -> None:
+        self._drain_asked.set()
+
+    def quit(self) -> None:
+        self._end_asked.set()
+        self._drain_asked.set()
+
+
+def _raise_descriptor_limit() -> int:
+    """Take what the hard limit allows; the limit that holds now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def _search_rules() -> SearchRules:
+    try:
+        return parse_resolv_conf(RESOLV_CONF.read_text(errors="replace"))
+    except OSError:
+        return SearchRules()  # as resolv.conf(5) says: no file, no search list

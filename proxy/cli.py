@@ -1,0 +1,121 @@
+"""The `headway` command: what a person types at a terminal. The container runs `python -m proxy` instead."""
+
+import json
+import socket
+import sys
+from http.client import HTTPConnection, HTTPException
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proxy import __version__, config
+from proxy.config import PREFIX, Balancer, Listen, parse_listen
+from proxy.errors import SettingsError
+
+FAILED, WRONG_USE = 1, 2
+ANSWER_WITHIN_S = 5.0
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> NoReturn:
+    """Run the command in sys.argv."""
+    sys.exit(commands(prog_name="headway"))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"headway {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def headway(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """A sidecar that balances an application's connections over the pods of a headless Service."""
+
+
+@commands.command()
+def run() -> None:
+    """Run the proxy, as HEADWAY_* variables tell it to. The same as `python -m proxy`."""
+    from proxy import app
+
+    raise typer.Exit(app.main())
+
+
+@commands.command()
+def check() -> None:
+    """Show the effective settings and where each came from; end with 2 if any is wrong."""
+    try:
+        rows = config.load().rows
+    except SettingsError as error:
+        raise _end(str(error), WRONG_USE) from None
+    widths = [max(len(getattr(row, column)) for row in rows) for column in ("variable", "value")]
+    for row in rows:
+        print(f"{row.variable:{widths[0]}}  {row.value:{widths[1]}}  {row.origin}")
+
+
+@commands.command()
+def demo(
+    pods: Annotated[int, typer.Option(help="How many pods there are at first.")] = 6,
+    seconds: Annotated[float, typer.Option(help="How long the story takes.")] = 15.0,
+    balancer: Annotated[Balancer, typer.Option(help="How pods are chosen.")] = Balancer.P2C,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Play a headless Service on this machine: a pod crashes, pods leave and join, DNS fails."""
+    from proxy.demo import run as play
+
+    raise typer.Exit(play(pods, seconds, balancer.value, as_json))
+
+
+@commands.command()
+def endpoints(
+    admin: Annotated[
+        Listen,
+        typer.Option(
+            parser=parse_listen,
+            metavar="ADDRESS",
+            envvar=PREFIX + "ADMIN_LISTEN",
+            help="Where the sidecar's admin pages are.",
+        ),
+    ] = "127.0.0.1:9901",  # type: ignore[assignment]  # typer hands the text to the parser
+) -> None:
+    """Show the endpoints of the sidecar that runs here."""
+    try:
+        services = _ask(admin, "/endpoints")["services"]
+    except (OSError, HTTPException, ValueError) as error:
+        raise _end(f"no admin page at {admin}: {error}. Is the sidecar running?", FAILED) from None
+    table = Table("service", "endpoint", "state", "open", "picks", box=None)
+    for service in services:
+        for each in service["endpoints"]:
+            counts = str(each["connections_active"]), str(each["picks"])
+            table.add_row(service["service"], each["endpoint"], each["state"], *counts)
+    Console().print(table)
+
+
+def _end(message: str, status: int) -> typer.Exit:
+    print(f"headway: {message}", file=sys.stderr)
+    return typer.Exit(status)
+
+
+def _ask(admin: Listen, path: str) -> Any:
+    connection = HTTPConnection(admin.host or "127.0.0.1", admin.port, timeout=ANSWER_WITHIN_S)
+    if admin.path:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(ANSWER_WITHIN_S)
+        connection.sock.connect(admin.path)
+    try:
+        connection.request("GET", path)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
