@@ -1,15 +1,21 @@
 """Opens listening sockets, or says why that cannot be and what to do."""
 
+import contextlib
 import errno
 import os
 import socket
 import stat
+from weakref import WeakKeyDictionary
 
 from proxy.config import PREFIX, Listen
 from proxy.errors import StartError
+from proxy.model import Address
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+
+# A closed socket no longer tells its path, and the server of the pages closes its own.
+_paths: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
 
 
 def bind(listen: Listen, variable: str) -> list[socket.socket]:
@@ -81,6 +87,7 @@ def _unix(path: str) -> socket.socket:
     try:
         _remove_stale(path)
         sock.bind(path)
+        _paths[sock] = path
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
@@ -94,15 +101,23 @@ def _remove_stale(path: str) -> None:
     if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a listener whose backlog is full is alive, and would keep us waiting
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
+        except BlockingIOError:
+            pass
+
+
+def listens_on(sock: socket.socket) -> str:
+    """Where `sock` listens, written as in LISTEN; with port 0 only the socket knows."""
+    name = sock.getsockname()
+    return f"unix:{name}" if sock.family == socket.AF_UNIX else str(Address(*name[:2]))
 
 
 def unbind(sock: socket.socket) -> None:
     """Close `sock`, and remove its file if it is a Unix socket."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else ""
     sock.close()
-    if path:
-        os.unlink(path)
+    with contextlib.suppress(KeyError, FileNotFoundError):
+        os.unlink(_paths.pop(sock))

@@ -1,8 +1,10 @@
 """The `headway` command: what a person types at a terminal. The container runs `python -m proxy` instead."""
 
+import contextlib
 import json
 import socket
 import sys
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Annotated, Any, NoReturn
 
@@ -93,14 +95,14 @@ def endpoints(
     """Show the endpoints of the sidecar that runs here."""
     try:
         services = _ask(admin, "/endpoints")["services"]
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, KeyError) as error:
         raise _end(f"no admin page at {admin}: {error}. Is the sidecar running?", FAILED) from None
     table = Table("service", "endpoint", "state", "open", "picks", box=None)
     for service in services:
         for each in service["endpoints"]:
             counts = str(each["connections_active"]), str(each["picks"])
             table.add_row(service["service"], each["endpoint"], each["state"], *counts)
-    Console().print(table)
+    Console(markup=False).print(table)  # [fd00::1]:80 is no markup
 
 
 def _end(message: str, status: int) -> typer.Exit:
@@ -109,13 +111,14 @@ def _end(message: str, status: int) -> typer.Exit:
 
 
 def _ask(admin: Listen, path: str) -> Any:
-    connection = HTTPConnection(admin.host or "127.0.0.1", admin.port, timeout=ANSWER_WITHIN_S)
-    if admin.path:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(ANSWER_WITHIN_S)
-        connection.sock.connect(admin.path)
-    try:
+    address = admin.host or "127.0.0.1", admin.port
+    with contextlib.closing(HTTPConnection(*address, timeout=ANSWER_WITHIN_S)) as connection:
+        if admin.path:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(ANSWER_WITHIN_S)
+            connection.sock.connect(admin.path)
         connection.request("GET", path)
-        return json.load(connection.getresponse())
-    finally:
-        connection.close()
+        with connection.getresponse() as response:
+            if response.status != HTTPStatus.OK:
+                raise HTTPException(f"it answers {response.status} {response.reason}")
+            return json.load(response)

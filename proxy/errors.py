@@ -83,8 +83,9 @@ class Fault(HeadwayError):
     """One wrong setting: which variable, which value, and what is allowed."""
 
     def __init__(self, variable: str, value: str | None, problem: str) -> None:
-        shown = variable if value is None else f"{variable}={value}"
-        super().__init__(f"{shown}: {problem}")
+        if value is not None:
+            variable += f"={value if value.isprintable() else repr(value)}"
+        super().__init__(f"{variable}: {problem}")
 
 
 class SettingsError(HeadwayError):

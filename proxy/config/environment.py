@@ -1,5 +1,6 @@
 """Reads the environment into frozen settings, or reports everything that is wrong with it at once."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -10,17 +11,21 @@ import msgspec
 from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, ServiceSettings, Setting, Settings, variable
 from proxy.config.values import DnsTarget, Kind, Listen, StaticTarget, Target, nearest
 from proxy.errors import Fault, SettingsError
-from proxy.model import Address
 
 PREFIX = "HEADWAY_"
 DEFAULT = "default"
 WITHOUT_PREFIX = frozenset({"POD_NAME", "POD_NAMESPACE"})  # as the downward API is usually written
+LOCALHOST = frozenset({"localhost", "localhost."})
 OF_ONE_SERVICE = frozenset({"TARGET", "LISTEN"})  # two services cannot share these
 SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.
-LINK_NAME = re.compile(r"_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
-LINK_VALUE = re.compile(r"(tcp|udp|sctp)(://\S+)?|[\d.]+|[\da-f:]+")
+SERVICE_LINK = re.compile(
+    r"HEADWAY_(\w+_)?("
+    r"SERVICE_HOST=[\da-f.:]+|SERVICE_PORT(_\w+)?=\d+|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://\S+|"
+    r"PORT_\d+_(TCP|UDP|SCTP)_(PROTO=(tcp|udp|sctp)|PORT=\d+|ADDR=[\da-f.:]+))"
+)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -46,13 +51,18 @@ def from_env(env: Mapping[str, str]) -> Loaded:
     reader = _Reader(env)
     names = reader.service_names()
     shared = {field: reader.read(setting, [variable(field)]) for field, setting in PROCESS_FIELDS.items()}
-    services = [reader.service(name, several=PREFIX + "SERVICES" in env) for name in names]
+    services = [reader.service(name) for name in names]
     reader.refuse_unknown()
     reader.refuse_clashes(services, shared)
     if reader.faults:
         raise SettingsError(list(reader.faults.values()))
     built = tuple(ServiceSettings(**fields) for fields in services)
     return Loaded(Settings(services=built, **shared), tuple(reader.rows))
+
+
+def _prefix(name: str) -> str:
+    """What the variables of a service start with; nothing for a lone one."""
+    return f"{name.upper().replace('-', '_')}_" if name else ""
 
 
 def _default_name(target: Target | None) -> str:
@@ -67,6 +77,21 @@ def _default_listen(target: Target | None) -> Listen | None:
         case StaticTarget(addresses) if len({address.port for address in addresses}) == 1:
             return Listen("127.0.0.1", addresses[0].port)
     return None
+
+
+def _leads_to(target: Target, listen: Listen) -> bool:
+    """Whether connections to `target` certainly arrive at `listen`."""
+    if isinstance(target, DnsTarget):
+        return target.host in LOCALHOST and Listen("localhost", target.port).clashes(listen)
+    return any(
+        Listen(*each) == listen or (_is_this_host(each.ip) and Listen(*each).clashes(listen))
+        for each in target.addresses
+    )
+
+
+def _is_this_host(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return address.is_loopback or address.is_unspecified  # connect() takes "any address" for loopback
 
 
 class _Reader:
@@ -97,17 +122,18 @@ class _Reader:
         if len({each.replace("-", "_") for each in names}) < len(names):
             self.fault(name, "names a service twice (- and _ count as the same)")
         self.rows.append(Row(name, self.env[name], "environment"))
-        return names
+        # Once for each prefix, whatever is wrong: the settings of a misspelt service are not wrong as well.
+        return list({_prefix(each): each for each in WORD.findall(self.env[name])}.values()) or [""]
 
-    def service(self, name: str, *, several: bool) -> dict[str, Any]:
+    def service(self, name: str) -> dict[str, Any]:
         """The fields of one service, each from its own variable, the plain one, or its default."""
-        own = f"{name.upper().replace('-', '_')}_" if several else ""
-        if several:
+        own = _prefix(name)
+        if own:
             self.prefixes.append(own)
         fields: dict[str, Any] = {}
         for field, setting in SERVICE_FIELDS.items():
             plain = variable(field)
-            fallback = [] if plain in OF_ONE_SERVICE or not several else [plain]
+            fallback = [] if plain in OF_ONE_SERVICE or not own else [plain]
             fields[field] = self.read(setting, [own + plain, *fallback])
         fields["dns_servers"] = fields["dns_servers"] or ()
         fields["name"] = name or _default_name(fields["target"])
@@ -118,33 +144,36 @@ class _Reader:
     def read(self, setting: Setting, names: list[str]) -> Any:
         """The value of the first of `names` that is set, else the default; None if that is wrong too."""
         variables = [PREFIX + name for name in names]
-        variables += [name for name in names if name in WITHOUT_PREFIX]
+        # Without the prefix the variable is somebody else's, who may well leave it empty.
+        variables += [name for name in names if name in WITHOUT_PREFIX and self.env.get(name)]
         if not self.known.isdisjoint(variables[:1]):
             self.fault(PREFIX + "SERVICES", f"has a name that makes {variables[0]} mean two things")
         self.known.update(variables)
-        values = {name: self._parse(name, setting.kind) for name in variables if name in self.env}
-        if values:
-            origin, value = next(iter(values.items()))
+        found = {name: self._parse(name, setting.kind) for name in variables if name in self.env}
+        if found:
+            origin, (value, shown) = next(iter(found.items()))
             note = "environment" if origin == variables[0] else f"environment, {origin}"
         else:
-            origin, note = variables[0], DEFAULT
             value = None if setting.default is None else setting.kind.parse(setting.default)
+            shown, note = setting.shown or setting.kind.show(value), DEFAULT
             if setting.shown == "required":
                 self.fault(variables[0], f"is required: {setting.kind.allowed}")
-        if origin not in self.env or value is not None:
-            shown = setting.kind.show(value) if value is not None else setting.shown
-            self.rows.append(Row(variables[0], shown, note))
+        self.rows.append(Row(variables[0], shown, note))
         return value
 
-    def _parse(self, name: str, kind: Kind[Any]) -> Any:
+    def _parse(self, name: str, kind: Kind[Any]) -> tuple[Any, str]:
+        """The value and how it is shown; None and nothing if it is wrong."""
         text = self.env[name].strip()
         try:
             if not text:
                 raise ValueError("is empty")
-            return kind.parse(text)
+            if not text.isprintable():
+                raise ValueError("has characters that cannot be printed")
+            value = kind.parse(text)
+            return value, kind.show(value)
         except ValueError as problem:
             self.fault(name, f"{problem}; allowed: {kind.allowed}")
-            return None
+            return None, ""
 
     def _fill_listen(self, own: str, fields: dict[str, Any]) -> None:
         """LISTEN follows the target's port when it has exactly one."""
@@ -169,25 +198,28 @@ class _Reader:
             elif whole and PREFIX + whole[0] in self.known:
                 self.fault(name, f"is for the whole process: set {PREFIX}{whole[0]}")
             else:
-                self.fault(name, "is not a setting" + nearest(name, sorted(self.known)))
+                names = sorted({each.removeprefix(PREFIX) for each in self.known})
+                self.fault(name, "is not a setting" + nearest(rest.upper(), names, PREFIX))
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""
         wanted = [("TELEMETRY_LISTEN", shared["telemetry_listen"]), ("ADMIN_LISTEN", shared["admin_listen"])]
-        for own, fields in zip(self.prefixes or [""], services, strict=True):
-            listen, target = fields["listen"], fields["target"]
+        for fields in services:
+            own, listen, target = fields["prefix"], fields["listen"], fields["target"]
             wanted.append((own + "LISTEN", listen))
-            pods = target.addresses if isinstance(target, StaticTarget) else ()
-            if listen is not None and Address(listen.host, listen.port) in pods:
-                self.fault(PREFIX + own + "TARGET", f"contains {listen}, where this service itself listens")
-        taken: dict[Listen, str] = {}
+            if listen is not None and target is not None and _leads_to(target, listen):
+                problem = f"leads back to {listen}, where this service itself listens"
+                self.fault(PREFIX + own + "TARGET", f"{problem}; choose another {PREFIX}{own}LISTEN")
+        taken: dict[str, Listen] = {}
         for name, listen in wanted:
-            if listen is None or (not listen.path and listen.port == 0):
+            if listen is None:
                 continue
-            if listen in taken:
-                self.fault(PREFIX + name, f"{listen} is also {PREFIX}{taken[listen]}: choose another port")
-            taken[listen] = name
+            for other, its in taken.items():
+                if listen.clashes(its):
+                    self.fault(PREFIX + name, f"{listen} is taken by {PREFIX}{other} ({its}); choose another")
+                    break
+            taken[name] = listen
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    return LINK_NAME.search(name) is not None and LINK_VALUE.fullmatch(value) is not None
+    return SERVICE_LINK.fullmatch(f"{name}={value}") is not None

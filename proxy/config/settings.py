@@ -74,7 +74,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     target: Annotated[Target, Setting(values.target, None, "where the pods are found", "required")]
     listen: Annotated[
         Listen,
-        Setting(values.listen, None, "where the application connects", "127.0.0.1:<target port>"),
+        Setting(values.listen, None, "where the application connects", "127.0.0.1, at the target's port"),
     ]
     balancer: Annotated[
         Balancer, Setting(one_of(Balancer), "p2c", "how the pod of a new connection is chosen")
@@ -238,11 +238,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     pod_name: Annotated[
         str,
-        Setting(values.plain_text, "", "this pod (downward API); read without the prefix too", "none"),
+        Setting(
+            values.plain_text,
+            "",
+            "this pod (downward API), named in JSON log lines; read without the prefix too",
+            "none",
+        ),
     ]
     pod_namespace: Annotated[
         str, Setting(values.plain_text, "", "its namespace; read without the prefix too", "none")
     ]
+
+    @property
+    def pod(self) -> dict[str, str]:
+        """Who this pod is, as far as it is known: labels for log lines and metrics."""
+        known = {"pod": self.pod_name, "namespace": self.pod_namespace}
+        return {label: value for label, value in known.items() if value}
 
 
 def variable(field: str) -> str:

@@ -13,8 +13,8 @@ from proxy.model import Address
 T = TypeVar("T")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -24,6 +24,10 @@ class Kind(msgspec.Struct, Generic[T], frozen=True):
     parse: Callable[[str], T]
     allowed: str
     show: Callable[[T], str] = str
+
+
+_EVERY = ("0.0.0.0", "::")  # of IPv4, of IPv6
+_IPS = {"": _EVERY, "localhost": ("127.0.0.1", "::1")}
 
 
 class Listen(msgspec.Struct, frozen=True):
@@ -37,6 +41,17 @@ class Listen(msgspec.Struct, frozen=True):
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def clashes(self, other: "Listen") -> bool:
+        """Whether only one of the two can be open at a time."""
+        if self.path or other.path:
+            return self.path == other.path
+        return self.port == other.port != 0 and any(
+            mine == its or _EVERY[":" in mine] in (mine, its)
+            for mine in _IPS.get(self.host, (self.host,))
+            for its in _IPS.get(other.host, (other.host,))
+            if (":" in mine) == (":" in its)
+        )
 
 
 class DnsTarget(msgspec.Struct, frozen=True):
@@ -74,7 +89,7 @@ def duration(low: str, high: str, *, zero: str = "") -> Kind[float]:
         seconds = _seconds(text)
         if not low_s <= seconds <= high_s and not (zero and seconds == 0):
             raise ValueError("is out of range")
-        return seconds
+        return round(seconds, 6)  # to the microsecond, so that it can be shown in full
 
     allowed = f"a duration such as 250ms, 5s or 1m, from {low} to {high}"
     return Kind(parse, allowed + (f", or 0 = {zero}" if zero else ""), _show_seconds)
@@ -91,7 +106,7 @@ def _show_seconds(seconds: float) -> str:
     for unit in ("h", "m", "s"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0"
+    return f"{seconds * 1000:.13g}ms" if seconds else "0"
 
 
 def share(low: int = 0, high: int = 100) -> Kind[float]:
@@ -103,9 +118,9 @@ def share(low: int = 0, high: int = 100) -> Kind[float]:
             raise ValueError("is not a share")
         if not low <= float(match[1]) <= high:
             raise ValueError("is out of range")
-        return float(match[1]) / 100
+        return round(float(match[1]) / 100, 6)
 
-    return Kind(parse, f"a share such as 50%, from {low}% to {high}%", lambda part: f"{part * 100:g}%")
+    return Kind(parse, f"a share such as 50%, from {low}% to {high}%", lambda part: f"{part * 100:.7g}%")
 
 
 def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
@@ -136,15 +151,15 @@ def one_of(enum: type[E]) -> Kind[E]:
     return Kind(parse, ", ".join(words))
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """A hint at the known word that was probably meant, or nothing."""
+def nearest(word: str, known: list[str], prefix: str = "") -> str:
+    """A hint at the known word that was probably meant, shown after `prefix`; or nothing."""
     import difflib  # only a mistake pays for it
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
-plain_text: Kind[str] = Kind(lambda text: text, "any text")
+plain_text: Kind[str] = Kind(lambda text: text, "any printable text")
 
 
 # --- addresses ----------------------------------------------------------------------------------
@@ -162,7 +177,10 @@ def _split(text: str) -> tuple[str, str]:
     if not colon:
         raise ValueError("has no port")
     if host.startswith("[") and host.endswith("]"):
-        return str(ipaddress.IPv6Address(host[1:-1])), port
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1])), port
+        except ValueError:
+            raise ValueError(f"has {host!r}, which is not an IPv6 address") from None
     if ":" in host:
         raise ValueError("is not clear: write an IPv6 address in brackets, such as [::1]:8080")
     return host, port
@@ -246,7 +264,7 @@ def _hostname(text: str) -> str:
         raise ValueError("has letters outside ASCII; write the name in its xn-- form")
     name = text.lower()
     labels = name.removesuffix(".").split(".")
-    if len(name) > 254 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(".".join(labels)) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"has {text!r}, which is not a host name")
     if labels[-1].isdigit():
         raise ValueError(f"has {text!r}, which is neither an ip address nor a host name")

@@ -1,7 +1,7 @@
 """What several tests share: time by hand, settings in one line, one way to run a coroutine."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvloop
@@ -45,3 +45,11 @@ def run(story: Coroutine[Any, Any, T], within_s: float = 30.0) -> T:
             return await story
 
     return uvloop.run(bounded())
+
+
+async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until it is true; whoever runs the story bounds the time."""
+    while True:
+        if await look():
+            return
+        await asyncio.sleep(0.01)

@@ -1,0 +1,254 @@
+"""Listening sockets: where a client reaches them, and what is said when they cannot be had."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from proxy.bind import bind, listens_on, unbind
+from proxy.config import Listen
+from proxy.errors import StartError
+
+Open = Callable[[Listen], list[socket.socket]]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Binds for HEADWAY_LISTEN, and unbinds at the end."""
+    with ExitStack() as cleanup:
+
+        def open_(listen: Listen) -> list[socket.socket]:
+            socks = bind(listen, "LISTEN")
+            for sock in socks:
+                cleanup.callback(unbind, sock)
+            return socks
+
+        yield open_
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "headway.sock")
+
+
+def port_of(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
+
+
+def reaches(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def reaches_file(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "host,sockets,reached",
+    [
+        ("127.0.0.1", 1, {"127.0.0.1"}),
+        ("127.0.0.2", 1, {"127.0.0.2"}),
+        ("::1", 1, {"::1"}),
+        ("localhost", 2, {"127.0.0.1", "::1"}),
+        ("0.0.0.0", 1, {"127.0.0.1", "127.0.0.2"}),
+        ("::", 1, {"::1"}),
+        ("", 1, {"127.0.0.1", "127.0.0.2", "::1"}),
+    ],
+)
+def test_who_is_reached(opened: Open, host: str, sockets: int, reached: set[str]) -> None:
+    """Clients reach exactly the addresses that the setting names, all of them on one port."""
+    socks = opened(Listen(host, 0))
+    (port,) = {port_of(sock) for sock in socks}
+
+    assert len(socks) == sockets
+    assert {each for each in ("127.0.0.1", "127.0.0.2", "::1") if reaches(each, port)} == reached
+
+
+def test_sockets_do_not_block(opened: Open, path: str) -> None:
+    """Accepting from a listener without clients returns at once: the loop must never hang."""
+    for listen in (Listen("localhost", 0), Listen("", 0), Listen(path=path)):
+        assert not any(sock.getblocking() for sock in opened(listen))
+
+
+def test_a_port_can_be_used_again_at_once(opened: Open) -> None:
+    """A restart does not wait for the connections of the process before it to leave TIME_WAIT."""
+    (first,) = bind(Listen("127.0.0.1", 0), "LISTEN")
+    port = port_of(first)
+    client = socket.create_connection(("127.0.0.1", port), timeout=1)
+    accepted, _ = first.accept()
+    accepted.close()  # first to close: this end keeps the port busy
+    client.close()
+    unbind(first)
+
+    (second,) = opened(Listen("127.0.0.1", port))
+
+    assert port_of(second) == port
+
+
+@pytest.mark.parametrize("taken", ["127.0.0.1", "::1", ""])
+@pytest.mark.parametrize("wanted", ["localhost", "", "same"])
+def test_a_port_that_is_taken(opened: Open, taken: str, wanted: str) -> None:
+    """A port that something else has is named with the variable to change, whichever address it has."""
+    (holder,) = opened(Listen(taken, 0))
+    listen = Listen(taken if wanted == "same" else wanted, port_of(holder))
+
+    with pytest.raises(StartError) as caught:
+        bind(listen, "TELEMETRY_LISTEN")
+
+    assert str(caught.value) == (
+        f"cannot listen on {listen}: Address already in use."
+        " Something else has it: choose another HEADWAY_TELEMETRY_LISTEN."
+    )
+
+
+def test_half_a_localhost_is_given_back(opened: Open) -> None:
+    """When only one of the two loopbacks is free, nothing stays open."""
+    (holder,) = opened(Listen("::1", 0))
+    port = port_of(holder)
+
+    with pytest.raises(StartError):
+        bind(Listen("localhost", port), "LISTEN")
+
+    assert not reaches("127.0.0.1", port)
+
+
+def test_an_address_of_another_host() -> None:
+    """An address that this host does not have is said to be that."""
+    with pytest.raises(StartError) as caught:
+        bind(Listen("192.0.2.1", 0), "ORDERS_LISTEN")  # RFC 5737: nobody's
+
+    assert str(caught.value) == (
+        "cannot listen on 192.0.2.1:0: Cannot assign requested address."
+        " No such address here: choose another HEADWAY_ORDERS_LISTEN."
+    )
+
+
+class Forbidden:
+    """The system of a user who may not bind here; root, who runs tests in containers, may."""
+
+    @staticmethod
+    def bind(sock: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+
+def test_a_port_that_only_root_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the right to a low port the user is told which ports those are."""
+    monkeypatch.setattr(socket.socket, "bind", Forbidden.bind, raising=False)
+
+    with pytest.raises(StartError) as caught:
+        bind(Listen("127.0.0.1", 80), "LISTEN")
+
+    assert str(caught.value) == (
+        "cannot listen on 127.0.0.1:80: Permission denied."
+        " Not permitted (ports below 1024 rarely are): choose another HEADWAY_LISTEN."
+    )
+
+
+def test_a_unix_socket(opened: Open, path: str) -> None:
+    """A client connects through the file, and unbinding removes it."""
+    (sock,) = opened(Listen(path=path))
+
+    assert reaches_file(path)
+
+    unbind(sock)
+
+    assert not os.path.exists(path)
+
+
+def test_a_file_left_by_a_killed_process(opened: Open, path: str) -> None:
+    """A socket file that nobody listens on any more is replaced."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+        dead.listen()
+    assert not reaches_file(path)
+
+    opened(Listen(path=path))
+
+    assert reaches_file(path)
+
+
+def test_a_socket_that_is_in_use(opened: Open, path: str) -> None:
+    """A live listener keeps its file: two sidecars do not steal each other's clients."""
+    opened(Listen(path=path))
+
+    with pytest.raises(StartError, match=f"unix:{path}: Address already in use. .*HEADWAY_LISTEN"):
+        bind(Listen(path=path), "LISTEN")
+
+    assert reaches_file(path)
+
+
+def test_a_socket_that_is_in_use_by_a_busy_process(path: str) -> None:
+    """A live listener that accepts nobody just now is alive all the same, and is not waited for."""
+    with ExitStack() as cleanup:
+        busy = cleanup.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(path)
+        busy.listen(0)
+        waiting = cleanup.enter_context(socket.socket(socket.AF_UNIX))
+        waiting.connect(path)
+
+        with pytest.raises(StartError, match="Address already in use"):
+            bind(Listen(path=path), "LISTEN")
+
+        assert os.path.exists(path)
+
+
+def test_a_file_that_is_no_socket(path: str) -> None:
+    """Somebody's ordinary file is never deleted."""
+    Path(path).write_text("precious")
+
+    with pytest.raises(StartError, match="Address already in use"):
+        bind(Listen(path=path), "LISTEN")
+
+    assert Path(path).read_text() == "precious"
+
+
+def test_a_folder_that_is_not_there(path: str) -> None:
+    """A path in a folder that does not exist is said to be that, with the variable to look at."""
+    with pytest.raises(StartError, match=r": No such file or directory\. Look at HEADWAY_LISTEN\."):
+        bind(Listen(path=f"{path}/deeper"), "LISTEN")
+
+
+def test_the_file_goes_though_the_socket_is_closed_already(path: str) -> None:
+    """The server of the pages closes its sockets itself: their files go all the same."""
+    (sock,) = bind(Listen(path=path), "ADMIN_LISTEN")
+    sock.close()
+
+    unbind(sock)
+
+    assert not os.path.exists(path)
+
+
+def test_a_file_that_is_gone_already(path: str) -> None:
+    """Unbinding does not mind that somebody has removed the file, nor that it is done twice."""
+    (sock,) = bind(Listen(path=path), "LISTEN")
+    os.unlink(path)
+
+    unbind(sock)
+    unbind(sock)
+
+
+@pytest.mark.parametrize("host,shown", [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:"), ("", "[::]:")])
+def test_where_a_socket_listens(opened: Open, host: str, shown: str) -> None:
+    """A socket that took a free port tells which one, so that it can be reached."""
+    (sock,) = opened(Listen(host, 0))
+
+    assert listens_on(sock) == f"{shown}{port_of(sock)}"
+
+
+def test_where_a_unix_socket_listens(opened: Open, path: str) -> None:
+    """A Unix socket is shown as it is set."""
+    (sock,) = opened(Listen(path=path))
+
+    assert listens_on(sock) == f"unix:{path}"
