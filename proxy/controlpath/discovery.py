@@ -1,6 +1,7 @@
 """Polls DNS for one service and hands each answer to the pool."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from proxy.config import DnsTarget, IpFamily, ServiceSettings
@@ -11,7 +12,14 @@ from proxy.policy.jitter import jittered
 from proxy.policy.search import SearchRules, candidates
 from proxy.pool import Pool
 
+log = logging.getLogger("headway.discovery")
+
 EARLIEST_S = 1.0  # trouble asks for a poll, but never more than once in this time
+SEARCH_AGAIN_S = 60.0  # how often names that come before the one that worked are asked again
+
+# Of the answers for several names, the one furthest down counts. Like glibc, go on after an empty one: to
+# CoreDNS `web.svc.cluster.local` is an existing name without addresses wherever a namespace is called web.
+_RANK = (AnswerKind.NXDOMAIN, AnswerKind.EMPTY, AnswerKind.FAILED, AnswerKind.ENDPOINTS)
 
 _FAMILIES: dict[IpFamily, Sequence[Family]] = {
     IpFamily.AUTO: (Family.IPV4, Family.IPV6),
@@ -34,7 +42,10 @@ class Discovery:
         rng: Rng,
     ) -> None:
         self._port = target.port
+        self._host = target.host
         self._names = candidates(target.host, search)
+        self._name = ""  # the one that worked last
+        self._search_at = float("-inf")
         self._families = _FAMILIES[settings.ip_family]
         self._interval_s = settings.dns_interval_s
         self._resolver = resolver
@@ -59,19 +70,27 @@ class Discovery:
                 pass
 
     async def poll(self) -> None:
-        """Ask once, for every name that the target may stand for, until one of them exists."""
-        worst: Answer | None = None
-        for name in self._names:
-            answer = await self._look_up(name)
-            if answer.kind in (AnswerKind.ENDPOINTS, AnswerKind.EMPTY):
-                if worst is None or worst.kind is not AnswerKind.FAILED:
-                    self._names = [name]  # every earlier name surely does not exist: ask only this one now
-                self._pool.apply(answer)
-                return
-            if worst is None or answer.kind is AnswerKind.FAILED:
-                worst = answer
-        assert worst is not None
-        self._pool.apply(worst)
+        """Ask once, for every name that the target may stand for, until one of them has endpoints.
+
+        A name that had some ends the list: a wildcard behind it shall not take over while no pod is ready.
+        Those before it are asked again now and then: maybe their pods were only not ready at the time.
+        """
+        searching = self._clock.now() >= self._search_at
+        answers: list[Answer] = []
+        for name in self._names if searching else self._names[-1:]:
+            answers.append(await self._look_up(name))
+            if answers[-1].kind is AnswerKind.ENDPOINTS:
+                self._found(name)
+                if searching and not any(answer.kind is AnswerKind.FAILED for answer in answers):
+                    self._search_at = self._clock.now() + SEARCH_AGAIN_S
+                break
+        self._pool.apply(max(answers, key=lambda answer: _RANK.index(answer.kind)))
+
+    def _found(self, name: str) -> None:
+        if name != self._name:
+            log.info("%s: %s is %s", self._pool.name, self._host, name)
+            self._name = name
+            self._names = self._names[: self._names.index(name) + 1]
 
     async def _look_up(self, name: str) -> Answer:
         """What DNS says of `name`. Addresses of the family that answers first are used at once."""

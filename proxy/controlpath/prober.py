@@ -50,12 +50,17 @@ class Prober:
         spawn(self._examine(endpoint), name=f"check {endpoint.label}")
 
     async def _examine(self, endpoint: Endpoint) -> None:
-        error = await self._try(endpoint.address)
-        if self._timers.get(endpoint, self) is not None:
-            return  # gone meanwhile, or gone and back with a timer of its own
-        if error is None or error.source == "upstream":
-            self._pool.observe_check(endpoint, error is None, error.reason if error else "")
-        self._later(endpoint, jittered(self._interval_s, self._rng))
+        try:
+            error = await self._try(endpoint.address)
+            if self._awaited(endpoint) and (error is None or error.source == "upstream"):
+                self._pool.observe_check(endpoint, error is None, error.reason if error else "")
+        finally:  # after a crash too: an endpoint that is never checked again keeps its status for good
+            if self._awaited(endpoint):
+                self._later(endpoint, jittered(self._interval_s, self._rng))
+
+    def _awaited(self, endpoint: Endpoint) -> bool:
+        """Whether it is neither gone meanwhile, nor gone and back with a timer of its own."""
+        return self._timers.get(endpoint, self) is None
 
     async def _try(self, address: Address) -> ConnectError | None:
         async with self._room:

@@ -1,0 +1,244 @@
+"""Discovery against a real name server: what the pool holds after good, bad and late answers."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from proxy.demo.zone import Mode
+from proxy.model import Family
+from proxy.policy.answers import Reply
+from proxy.tasks import keep_running, spawn
+from tests.controlpath.asking import IPS, WEB, received
+from tests.controlpath.world import World, with_world
+from tests.support import eventually
+
+V6 = ("fd00::11", "fd00::12")
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def test_pods_come_and_go() -> None:
+    """Each poll brings the pool up to date, both families together, with the target's port."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        assert world.ips == sorted(IPS)
+
+        world.dns.set(WEB, ["127.0.0.12", "127.0.0.14", *V6])
+        await world.discovery.poll()
+
+        assert world.ips == ["127.0.0.12", "127.0.0.14", *V6]
+        assert {endpoint.address.port for endpoint in world.pool.members} == {80}
+
+    with_world(test)
+
+
+@pytest.mark.parametrize("family,qtype", [("ipv4", "A"), ("ipv6", "AAAA")])
+def test_one_family_only(family: str, qtype: str) -> None:
+    """With IP_FAMILY set, the other family is not even asked for."""
+
+    async def test(world: World) -> None:
+        world.dns.set(WEB, [*IPS, *V6])
+        await world.discovery.poll()
+
+        assert world.ips == sorted(IPS if family == "ipv4" else V6)
+        assert world.dns.count() == world.dns.count(qtype) == 1
+
+    with_world(test, IP_FAMILY=family)
+
+
+@pytest.mark.parametrize("mode", ["servfail", "refused", "drop"])
+def test_a_broken_name_server_never_shrinks_the_pool(mode: Mode) -> None:
+    """However long it fails, and however: the pods known stay."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        world.dns.mode = mode
+        for _ in range(2):
+            world.clock.advance(60)
+            await world.discovery.poll()
+
+        assert world.ips == sorted(IPS)
+        assert world.pool.last_good_at == 1000.0  # anyone can see how old the answer is
+
+    with_world(test)
+
+
+@pytest.mark.parametrize("mode", ["nxdomain", "empty"])
+def test_nobody_there_is_believed_after_the_hold(mode: Mode) -> None:
+    """That all pods are gone is believed when DNS has said so for DNS_HOLD; then they are gone."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        world.dns.mode = mode
+        for _ in range(6):
+            await world.discovery.poll()
+            assert world.ips == sorted(IPS)
+            world.clock.advance(5)
+        await world.discovery.poll()
+
+        assert world.ips == []
+
+        world.dns.mode = "answer"
+        await world.discovery.poll()
+
+        assert world.ips == sorted(IPS)
+
+    with_world(test, DNS_HOLD="30s")
+
+
+@pytest.mark.parametrize("broken,working,lost", [("AAAA", IPS[:2], V6), ("A", V6[:1], IPS)])
+@pytest.mark.parametrize("mode", ["servfail", "drop"])
+def test_one_family_failing_keeps_its_endpoints(
+    broken: str, working: tuple[str, ...], lost: tuple[str, ...], mode: Mode
+) -> None:
+    """While AAAA fails, v4 pods come and go and the v6 pods known stay; and the other way round."""
+
+    async def test(world: World) -> None:
+        world.dns.set(WEB, [*IPS, *V6])
+        await world.discovery.poll()
+        world.dns.set(WEB, working)
+        world.dns.mode_for[broken] = mode
+        await world.discovery.poll()
+
+        assert world.ips == sorted([*working, *lost])
+
+        world.dns.mode_for.clear()
+        await world.discovery.poll()
+
+        assert world.ips == sorted(working)
+
+    with_world(test)
+
+
+@pytest.mark.parametrize("slow", ["A", "AAAA"])
+def test_a_slow_family_does_not_delay_the_other(slow: str) -> None:
+    """Pods of the family that answers are used while the other's query is still waiting."""
+
+    async def test(world: World) -> None:
+        world.dns.set(WEB, [IPS[0], V6[0]])
+        world.dns.delay_for[slow] = 0.06
+        polling = asyncio.ensure_future(world.discovery.poll())
+
+        await world.has([V6[0] if slow == "A" else IPS[0]])
+        assert not polling.done()
+
+        await polling
+        assert world.ips == [IPS[0], V6[0]]
+
+    with_world(test)
+
+
+def test_queries_are_counted_by_result() -> None:
+    """The metrics tell what DNS said, family by family."""
+
+    async def test(world: World) -> None:
+        world.dns.mode_for["AAAA"] = "servfail"
+        await world.discovery.poll()
+        world.dns.mode = "nxdomain"
+        await world.discovery.poll()
+
+        assert world.pool.counters.dns_queries == {"ok": 1, "servfail": 2, "nxdomain": 1}
+
+    with_world(test)
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_polls_are_jittered() -> None:
+    """DNS_INTERVAL passes between polls, give or take a fifth, never twice the same; TTLs do not matter."""
+
+    async def test(world: World) -> None:
+        polling = spawn(world.discovery.run(), name="discovery")
+        await received(world.dns, 11)
+        polling.cancel()
+
+        gaps = [later.at - earlier.at for earlier, later in pairwise(world.dns.queries)]
+        assert min(gaps) >= 0.078
+        assert sorted(gaps)[len(gaps) // 2] < 0.13  # an answer takes a few ms
+        assert max(gaps) - min(gaps) > 0.015
+
+    with_world(test, DNS_INTERVAL="100ms", IP_FAMILY="ipv4")
+
+
+def test_a_new_pod_is_seen_within_an_interval() -> None:
+    """However fresh the last answer and long its TTL, a new pod is known one interval later."""
+
+    async def test(world: World) -> None:
+        spawn(world.discovery.run(), name="discovery")
+        await world.has(IPS)
+        began = asyncio.get_running_loop().time()
+        world.dns.set(WEB, [*IPS, "127.0.0.14"])
+        await world.has([*IPS, "127.0.0.14"])
+
+        assert asyncio.get_running_loop().time() - began < 0.2
+
+    with_world(test, DNS_INTERVAL="100ms")
+
+
+def test_trouble_polls_early_but_not_more_than_once_a_second() -> None:
+    """A pod that fails a hundred times a second has DNS asked once a second, not a hundred times."""
+    polls: list[float] = []
+
+    async def test(world: World) -> None:
+        class Noting:
+            async def query(self, name: str, family: Family) -> Reply:
+                polls.append(world.clock.now())
+                return await real.query(name, family)
+
+        real, world.discovery._resolver = world.discovery._resolver, Noting()
+        spawn(world.discovery.run(), name="discovery")
+        await world.has(IPS)
+        await asyncio.sleep(0.02)
+        assert len(polls) == 1  # no trouble, no poll
+
+        for _ in range(100):
+            world.discovery.poll_soon()
+            await asyncio.sleep(0.0005)
+
+        assert len(polls) > 3
+        assert polls == [1000.0 + number for number in range(len(polls))]
+
+    with_world(test, DNS_INTERVAL="1h", IP_FAMILY="ipv4")
+
+
+def test_a_connection_that_waits_has_dns_asked_soon() -> None:
+    """When DNS was down at the start, who waits for a first endpoint does not wait for an interval."""
+
+    async def test(world: World) -> None:
+        world.dns.mode = "servfail"
+        spawn(world.discovery.run(), name="discovery")
+        await received(world.dns, 1)
+        assert not world.pool.resolved
+        world.dns.mode = "answer"
+
+        await world.pool.some_endpoint()
+
+        assert world.ips == sorted(IPS)
+
+    with_world(test, DNS_INTERVAL="1h")
+
+
+def test_a_crash_does_not_end_discovery(caplog: pytest.LogCaptureFixture) -> None:
+    """A poll that crashes is logged, and the next one works."""
+
+    class Crashing:
+        async def query(self, name: str, family: Family) -> Reply:
+            raise ZeroDivisionError("a bug")
+
+    async def test(world: World) -> None:
+        real, world.discovery._resolver = world.discovery._resolver, Crashing()
+        spawn(keep_running(world.discovery.run, world.clock), name="discovery")
+
+        async def crashed() -> bool:
+            return "a bug" in caplog.text
+
+        await eventually(crashed)
+        world.discovery._resolver = real
+        await world.has(IPS)
+
+    with_world(test, DNS_INTERVAL="1h", IP_FAMILY="ipv4")
