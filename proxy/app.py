@@ -16,7 +16,7 @@ import uvloop
 
 from proxy import __version__, config
 from proxy.admin import server
-from proxy.bind import bind, unbind
+from proxy.bind import bind, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import DnsTarget, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
 from proxy.controlpath.discovery import Discovery
@@ -54,7 +54,8 @@ def main() -> int:
     except SettingsError as error:
         print(f"headway: {error}", file=sys.stderr)
         return WRONG_SETTINGS
-    logs.set_up(loaded.settings.log_level, loaded.settings.log_format)
+    settings = loaded.settings
+    logs.set_up(settings.log_level, settings.log_format, settings.pod)
     try:
         return uvloop.run(App(loaded).run())
     except StartError as error:
@@ -80,6 +81,7 @@ class Service:
         self.relay = AsyncioRelay(timeouts, self.counters, clock)
         sessions = Sessions(settings, self.pool, connector, self.relay, self.counters, clock)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
+        self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
             tune(sock, tuning)
         self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
@@ -100,7 +102,7 @@ class Service:
             spawn(keep_running(self.discovery.run, self._clock), name=f"discovery of {name}")
         for listener in self.listeners:
             listener.start()
-        log.info("%s: %s -> %s (%s)", name, self.settings.listen, target, self.settings.balancer.value)
+        log.info("%s: %s -> %s (%s)", name, self.listens_on, target, self.settings.balancer.value)
 
     def unready(self) -> str:
         """Why READY_WHEN has not come true yet. Once it has, it stays: later trouble is not the kubelet's."""
@@ -136,7 +138,7 @@ class Service:
         return {
             "service": self.settings.name,
             "target": str(self.settings.target),
-            "listen": str(self.settings.listen),
+            "listen": self.listens_on,
             "balancer": self.settings.balancer,
             "membership": self.pool.reason,
             "answer_age_seconds": self.answer_age_s(),
@@ -162,6 +164,7 @@ class App:
         self._clock = SystemClock()
         self._slots = Slots(connection_cap(_raise_descriptor_limit()), self._clock)
         self._services: list[Service] = []
+        self._pages: list[str] = []  # where they are, for the log
         self._drain_asked = asyncio.Event()
         self._end_asked = asyncio.Event()
 
@@ -176,7 +179,8 @@ class App:
                 asyncio.get_running_loop().add_signal_handler(number, self._signalled)
             gc.collect()
             gc.freeze()  # what start-up made stays for good: no later collection walks over it
-            log.info("headway %s is up, room for %d connections", __version__, self._slots.cap)
+            pages = "; ".join(self._pages)
+            log.info("headway %s is up, room for %d connections; %s", __version__, self._slots.cap, pages)
             await self._drain_asked.wait()
             await self._drain()
         return ENDED
@@ -200,6 +204,7 @@ class App:
             socks = bind(listen, variable)
             for sock in socks:
                 cleanup.callback(unbind, sock)
+            self._pages.append(f"{pages_of.__name__} on {', '.join(map(listens_on, socks))}")
             runner = await server.serve(pages_of(self), socks)
             cleanup.push_async_callback(runner.cleanup)
 

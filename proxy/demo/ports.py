@@ -21,7 +21,7 @@ def free_ports(how_many: int, ips: Iterable[str] = ("127.0.0.1",)) -> list[int]:
 
 
 def _is_free(ip: str, port: int) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as probe:
         try:
             probe.bind((ip, port))
         except OSError:

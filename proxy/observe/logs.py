@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -9,10 +10,11 @@ import msgspec
 from proxy.config import LogFormat, LogLevel
 
 
-def set_up(level: LogLevel, style: LogFormat) -> None:
+def set_up(level: LogLevel, style: LogFormat, pod: Mapping[str, str]) -> None:
+    """Send log lines to standard error; `pod` says whose they are and stands in each JSON line."""
     as_text = style is LogFormat.TEXT or (style is LogFormat.AUTO and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Text() if as_text else _Json())
+    handler.setFormatter(_Text() if as_text else _Json(pod))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # of libraries only what matters
@@ -28,12 +30,17 @@ def _when(record: logging.LogRecord) -> str:
 
 
 class _Json(logging.Formatter):
+    def __init__(self, pod: Mapping[str, str]) -> None:
+        super().__init__()
+        self._pod = pod
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": _when(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._pod,
             **_fields(record),
         }
         if record.exc_info:

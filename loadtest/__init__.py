@@ -1,0 +1,1 @@
+"""Measurements: what Headway costs, on the machine at hand. Nothing here is a test."""

@@ -1,0 +1,57 @@
+"""The ways in: a Unix socket, IPv6, and a listener that runs out of room."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support import run
+from tests.support.pods import Connection, ask_once, connect, pods, pods_on, static
+from tests.support.process import running
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """An application may connect to a socket file; a file left by a killed process does not matter."""
+    path = tmp_path / "orders.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+
+    async def story() -> None:
+        async with pods(1) as some, running(TARGET=static(some), LISTEN=f"unix:{path}"):
+            reader, writer = await asyncio.open_unix_connection(path)
+            connection = Connection(reader, writer, (await reader.readline()).decode().strip())
+            assert connection.pod == some[0].ip
+            assert await connection.echo(b"hello") == b"hello"
+            await connection.close()
+        assert not path.exists()
+
+    run(story())
+
+
+def test_ipv6_on_both_sides() -> None:
+    """A client on ::1 reaches a pod on ::1."""
+
+    async def story() -> None:
+        async with pods_on("::1") as some, running(TARGET=static(some), LISTEN="[::1]:0") as proxy:
+            (service,) = json.loads((await proxy.page("/endpoints", admin=True)).text)["services"]
+            port = int(service["listen"].removeprefix("[::1]:"))
+            assert await ask_once(("::1", port)) == "::1"
+
+    run(story())
+
+
+def test_a_lone_connection_is_not_closed_for_its_silence() -> None:
+    """A client that says nothing for a while, and a pod that does not either, stay connected."""
+
+    async def story() -> None:
+        async with pods(1) as some, running(TARGET=static(some), CONNECT_DEADLINE="100ms") as proxy:
+            connection = await connect(proxy.address)
+            await asyncio.sleep(0.5)
+            assert await connection.echo(b"still here") == b"still here"
+            await connection.close()
+
+    run(story())
