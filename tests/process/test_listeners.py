@@ -9,9 +9,15 @@ import pytest
 
 from tests.support import run
 from tests.support.pods import Connection, ask_once, connect, pods, pods_on, static
-from tests.support.process import running
+from tests.support.process import Proxy, running, up
 
 pytestmark = pytest.mark.slow
+
+FEW_DESCRIPTORS = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+runpy.run_module("proxy", run_name="__main__")
+"""
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:
@@ -53,5 +59,29 @@ def test_a_lone_connection_is_not_closed_for_its_silence() -> None:
             await asyncio.sleep(0.5)
             assert await connection.echo(b"still here") == b"still here"
             await connection.close()
+
+    run(story())
+
+
+def test_more_connections_than_descriptors() -> None:
+    """Above the cap new connections wait, checks and pages go on, and nobody is lost."""
+
+    async def story() -> None:
+        async with pods(2) as some:
+            proxy = Proxy({"TARGET": static(some), "HEALTH_INTERVAL": "100ms", "CONNECT_DEADLINE": "10s"})
+            proxy.arguments = ("-c", FEW_DESCRIPTORS)
+            async with up(proxy):
+                first = await asyncio.gather(*(connect(proxy.address) for _ in range(50)))
+                crowd = [asyncio.create_task(ask_once(proxy.address)) for _ in range(100)]
+                await proxy.logs("no room for more")
+                checks = await proxy.metric("headway_health_checks_total", result="passed")
+                await proxy.counts_at_least("headway_health_checks_total", checks + 10, result="passed")
+                assert (await proxy.page("/readyz")).status == 200
+
+                for each in first:
+                    await each.close()
+
+                assert set(await asyncio.gather(*crowd)) == {pod.ip for pod in some}
+                assert await proxy.metric("headway_health_checks_total", result="failed") == 0
 
     run(story())

@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ class Proxy:
             del defaults["LISTEN"]
         self.environment = {f"HEADWAY_{name}": value for name, value in (defaults | variables).items()}
         self.telemetry_port = int(self.environment["HEADWAY_TELEMETRY_LISTEN"].rpartition(":")[2])
+        self.arguments = ("-m", "proxy")
         self._child: Child | None = None
 
     @property
@@ -48,7 +49,7 @@ class Proxy:
         return "\n".join(self.child.tail)
 
     async def start(self) -> None:
-        self._child = await Child.start("the proxy", "-m", "proxy", env=self.environment)
+        self._child = await Child.start("the proxy", *self.arguments, env=self.environment)
         self._child.tail = type(self._child.tail)(maxlen=500)
 
     async def comes_up(self) -> None:
@@ -103,6 +104,14 @@ class Proxy:
 
         await eventually(look)
 
+    async def logs(self, words: str) -> None:
+        """Returns once these words stand in the log."""
+
+        async def look() -> bool:
+            return words in self.log
+
+        await eventually(look)
+
     def signal(self, number: signal.Signals) -> None:
         self.child.signal(number)
 
@@ -119,15 +128,18 @@ class Proxy:
 
 
 @asynccontextmanager
-async def started(**variables: str) -> AsyncIterator[Proxy]:
+async def up(proxy: Proxy) -> AsyncIterator[Proxy]:
     """The process, up but perhaps not ready; ended afterwards, however the test went."""
-    proxy = Proxy(variables)
     await proxy.start()
     try:
         await proxy.comes_up()
         yield proxy
     finally:
         await proxy.child.stop()
+
+
+def started(**variables: str) -> AbstractAsyncContextManager[Proxy]:
+    return up(Proxy(variables))
 
 
 @asynccontextmanager
