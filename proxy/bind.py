@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from proxy.config import PREFIX, Listen
@@ -47,18 +48,25 @@ def _advice(error: OSError, variable: str) -> str:
     return f"Look at {PREFIX}{variable}."
 
 
-def _tcp(host: str, port: int, *, both: bool = False) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+@contextlib.contextmanager
+def _opening(family: socket.AddressFamily) -> Iterator[socket.socket]:
+    """A socket that listens once the block has bound it, and is closed if that fails."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        sock.bind((host, port))
+        yield sock
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
+
+
+def _tcp(host: str, port: int, *, both: bool = False) -> socket.socket:
+    with _opening(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind((host, port))
     return sock
 
 
@@ -83,16 +91,10 @@ def _both_loopbacks(port: int) -> list[socket.socket]:
 
 
 def _unix(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with _opening(socket.AF_UNIX) as sock:
         _remove_stale(path)
         sock.bind(path)
         _paths[sock] = path
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
@@ -102,12 +104,8 @@ def _remove_stale(path: str) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a listener whose backlog is full is alive, and would keep us waiting
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
+        if probe.connect_ex(path) == errno.ECONNREFUSED:
             os.unlink(path)
-        except BlockingIOError:
-            pass
 
 
 def listens_on(sock: socket.socket) -> str:
