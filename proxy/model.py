@@ -52,13 +52,15 @@ class AnswerKind(StrEnum):
 class Answer(msgspec.Struct, frozen=True):
     """What discovery learned by one poll.
 
-    `unheard` names the families whose query failed: the answer says nothing about their endpoints.
+    `unheard` names the families whose query failed, or is still under way when the answer is `partial`:
+    it says nothing about their endpoints.
     """
 
     kind: AnswerKind
     addresses: frozenset[Address] = frozenset()
     unheard: frozenset[Family] = frozenset()
     detail: str = ""
+    partial: bool = False
 
     def __str__(self) -> str:
         count = f" {len(self.addresses)}" if self.addresses else ""

@@ -32,12 +32,13 @@ class Lease:
     Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
-    __slots__ = ("_pool", "endpoint", "reported")
+    __slots__ = ("_pool", "endpoint", "probe_since", "reported")
 
-    def __init__(self, pool: "Pool", endpoint: Endpoint) -> None:
+    def __init__(self, pool: "Pool", endpoint: Endpoint, probe_since: float | None) -> None:
         self._pool = pool
         self.reported = False
         self.endpoint = endpoint
+        self.probe_since = probe_since  # when this is the connection that probes it
 
     def __enter__(self) -> "Lease":
         return self
@@ -48,7 +49,8 @@ class Lease:
             self._pool.connection_succeeded(self.endpoint)
 
     def failed(self, error: HeadwayError) -> None:
-        if not self.reported:
+        """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
+        if not self.reported and error.source == "upstream":
             self.reported = True
             self._pool.connection_failed(self.endpoint, error)
 
@@ -175,15 +177,14 @@ class Pool:
             return
         with self._noting(endpoint, "a connection to it worked"):
             endpoint.ejection = ejection.succeeded(endpoint.ejection)
+        endpoint.probe_since = None
 
     def connection_failed(self, endpoint: Endpoint, error: HeadwayError) -> None:
-        """A connection to `endpoint` failed; only a fault of the pod's counts against it."""
-        if error.source != "upstream":
-            return
-        others_out = sum(
-            each.ejection.phase is not Phase.SERVING for each in self.members if each is not endpoint
-        )
-        room = ejection.room_to_eject(self._ejection_rule, len(self.members), others_out)
+        """A connection to `endpoint` failed, by a fault of the pod's."""
+        others = [each for each in self.members if each is not endpoint]
+        others_out = sum(each.ejection.phase is not Phase.SERVING for each in others)
+        others_usable = any(each.usable for each in others)
+        room = ejection.room_to_eject(self._ejection_rule, len(self.members), others_out, others_usable)
         was_out = endpoint.ejection.phase is Phase.EJECTED
         with self._noting(endpoint, f"connection failed: {error.reason}"):
             endpoint.ejection = ejection.failed(
@@ -201,7 +202,6 @@ class Pool:
         yield
         if endpoint.state is not before:
             self._stale = True
-            endpoint.probe_since = None
             log.info("%s: %s is %s, was %s (%s)", self.name, endpoint.label, endpoint.state, before, why)
 
     # --- the data path --------------------------------------------------------------------------
@@ -209,8 +209,9 @@ class Pool:
     def lease(self, tried: Collection[Endpoint]) -> Lease:
         """A lease on the best endpoint that is not among `tried`. Raises NoEndpoint."""
         self._refresh()
+        probed = None if tried else self._probe()
         endpoint = (
-            (None if tried else self._probe())
+            probed
             or self.picker.pick(tried, self._rng)
             or self._last_resort.pick(tried, self._rng)  # never everything out: a doubtful pod beats none
         )
@@ -218,11 +219,11 @@ class Pool:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
         endpoint.in_flight += 1
         endpoint.picks += 1
-        return Lease(self, endpoint)
+        return Lease(self, endpoint, endpoint.probe_since if probed else None)
 
     def release(self, lease: Lease) -> None:
         lease.endpoint.in_flight -= 1
-        if not lease.reported:
+        if not lease.reported and lease.probe_since == lease.endpoint.probe_since:
             lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
 
     async def some_endpoint(self) -> None:
@@ -232,9 +233,12 @@ class Pool:
             await self._someone.wait()
 
     def _probe(self) -> Endpoint | None:
-        """An ejected endpoint whose turn it is to prove itself with one connection."""
+        """An ejected endpoint whose turn it is to prove itself with one connection.
+
+        Not one whose checks fail: a client would pay for the attempt, and a success could not bring it back.
+        """
         for endpoint in self._probing:
-            if endpoint.probe_since is None:
+            if endpoint.probe_since is None and endpoint.health.usable:
                 endpoint.probe_since = self._clock.now()
                 self._next_look = min(self._next_look, endpoint.probe_since + self._probe_patience_s)
                 return endpoint
@@ -244,13 +248,13 @@ class Pool:
 
     def _refresh(self) -> None:
         """Catch up at each pick: being idle needs no timer, a thousand changes no thousand snapshots."""
+        if self._stale:
+            self._publish()  # before the look at the clock: it finds out when to look
         if self._clock.now() >= self._next_look:
             self._let_time_pass(self._clock.now())
-        if self._stale:
             self._publish()
 
     def _let_time_pass(self, now: float) -> None:
-        self._stale = True
         for endpoint in self.members:
             if endpoint.probe_since is not None and now >= endpoint.probe_since + self._probe_patience_s:
                 self.connection_succeeded(endpoint)  # its probing connection stands

@@ -28,7 +28,8 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
     if AnswerKind.ENDPOINTS in kinds:
         ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips]
         addresses = frozenset(Address(ip, port) for ip in ips)
-        return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unheard), detail)
+        partial = None in replies.values()
+        return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unheard), detail, partial)
     if unheard:
         return Answer(AnswerKind.FAILED, detail=detail)
     kind = AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY

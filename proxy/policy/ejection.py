@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+MAX_DOUBLINGS = 64  # any maximum is reached by then; a pod that is dead for days would overflow the float
+
 
 class Phase(StrEnum):
     SERVING = "serving"
@@ -33,9 +35,12 @@ class Ejection(msgspec.Struct, frozen=True):
     until: float = 0.0
 
 
-def room_to_eject(rule: EjectionRule, members: int, others_out: int) -> bool:
-    """Whether one of `members` may be ejected while `others_out` of the others are."""
-    return others_out < min(max(1, int(members * rule.share)), members - 1)
+def room_to_eject(rule: EjectionRule, members: int, others_out: int, others_usable: bool) -> bool:
+    """Whether one of `members` may be ejected while `others_out` of the others are.
+
+    Not the last usable one: sending everyone to those that their checks call dead would be worse.
+    """
+    return others_usable and others_out < max(1, int(members * rule.share))
 
 
 def failed(state: Ejection, rule: EjectionRule, now: float, room: bool) -> Ejection:
@@ -43,12 +48,12 @@ def failed(state: Ejection, rule: EjectionRule, now: float, room: bool) -> Eject
     if state.phase is Phase.EJECTED:
         return state  # tried as the last resort: that it still fails is no news
     failures = state.failures + 1
-    due = state.phase is Phase.PROBING or failures >= rule.after > 0
-    if not due or not room:
+    probing = state.phase is Phase.PROBING  # out already, it needs no room
+    if not probing and not (room and failures >= rule.after > 0):
         return Ejection(state.phase, failures, state.times, state.until)
     lately = now - state.until <= rule.max_s
     times = state.times + 1 if lately else 1
-    length = min(rule.base_s * 2.0 ** (times - 1), rule.max_s)
+    length = min(rule.base_s * 2.0 ** min(times - 1, MAX_DOUBLINGS), rule.max_s)
     return Ejection(Phase.EJECTED, failures, times, now + length)
 
 

@@ -23,7 +23,7 @@ def parse_resolv_conf(text: str) -> SearchRules:
             case ["options", *options]:
                 for option in options:
                     key, _, value = option.partition(":")
-                    if key == "ndots" and value.isdigit():
+                    if key == "ndots" and value.isdecimal():
                         ndots = min(int(value), MAX_NDOTS)
     return SearchRules(domains, ndots)
 

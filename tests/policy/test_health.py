@@ -1,0 +1,74 @@
+"""How checks flip an endpoint's status, and how many in a row it takes."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.policy.health import Health, HealthRule, Status, observe
+
+RULE = HealthRule(rise=2, fall=3)
+
+
+def after(status: Status, checks: str, rule: HealthRule = RULE) -> Health:
+    """`checks`: one letter each, `+` passed, `-` failed."""
+    health = Health(status)
+    for check in checks:
+        health = observe(health, check == "+", rule)
+    return health
+
+
+@pytest.mark.parametrize(
+    "status,checks,want",
+    [
+        (Status.ASSUMED, "", Status.ASSUMED),
+        (Status.ASSUMED, "+", Status.HEALTHY),
+        (Status.ASSUMED, "-", Status.UNCHECKED),
+        (Status.UNCHECKED, "+", Status.HEALTHY),
+        (Status.UNCHECKED, "---------", Status.UNCHECKED),
+        (Status.UNCHECKED, "----+", Status.HEALTHY),
+        (Status.HEALTHY, "--", Status.HEALTHY),
+        (Status.HEALTHY, "---", Status.UNHEALTHY),
+        (Status.HEALTHY, "--+--", Status.HEALTHY),
+        (Status.HEALTHY, "--+---", Status.UNHEALTHY),
+        (Status.UNHEALTHY, "+", Status.UNHEALTHY),
+        (Status.UNHEALTHY, "++", Status.HEALTHY),
+        (Status.UNHEALTHY, "+-+", Status.UNHEALTHY),
+        (Status.UNHEALTHY, "+-++", Status.HEALTHY),
+        (Status.ASSUMED, "+---+-++", Status.HEALTHY),
+    ],
+)
+def test_rise_and_fall(status: Status, checks: str, want: Status) -> None:
+    """Two in a row bring back, three in a row take out, one is enough for a newcomer."""
+    assert after(status, checks).status is want
+
+
+@pytest.mark.parametrize("rise,fall", [(1, 1), (1, 3), (5, 2)])
+def test_other_rules(rise: int, fall: int) -> None:
+    """Exactly as many as the rule says: one less does nothing."""
+    rule = HealthRule(rise, fall)
+
+    assert after(Status.HEALTHY, "-" * (fall - 1), rule).usable
+    assert not after(Status.HEALTHY, "-" * fall, rule).usable
+    assert not after(Status.UNHEALTHY, "+" * (rise - 1), rule).usable
+    assert after(Status.UNHEALTHY, "+" * rise, rule).usable
+
+
+@settings(derandomize=True, deadline=None)
+@given(
+    st.sampled_from(Status),
+    st.text("+-", max_size=30),
+    st.builds(HealthRule, rise=st.integers(1, 5), fall=st.integers(1, 5)),
+)
+def test_only_a_streak_flips(status: Status, checks: str, rule: HealthRule) -> None:
+    """After `rise` passes everyone is used, after `fall` failures nobody is, whatever came before."""
+    assert after(status, checks + "+" * rule.rise, rule).status is Status.HEALTHY
+    assert not after(status, checks + "-" * rule.fall, rule).usable
+
+
+@pytest.mark.parametrize(
+    "status,usable",
+    [(Status.ASSUMED, True), (Status.HEALTHY, True), (Status.UNCHECKED, False), (Status.UNHEALTHY, False)],
+)
+def test_usable(status: Status, usable: bool) -> None:
+    """Endpoints of the first answer are used before any check, later ones are not."""
+    assert Health(status).usable is usable

@@ -1,0 +1,182 @@
+"""How an ejected endpoint comes back: by one connection, which decides before there is a second one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from proxy.errors import OutOfDescriptors, Refused
+from proxy.pool import Lease
+from tests.support.fleet import Stage
+
+
+def on_probation(pods: int = 3, health_check: str = "tcp") -> Stage:
+    """Pod 0 was ejected, and its time is over."""
+    stage = Stage(pods, HEALTH_CHECK=health_check)
+    stage.fail(0, times=3)
+    stage.clock.advance(4.5)
+    assert stage.served_by() == set(range(1, pods))
+    stage.clock.advance(0.5)
+    assert stage.state(0) == "probing"
+    return stage
+
+
+def test_one_connection_decides() -> None:
+    """A pod that comes back gets one connection, and no second one before that one has shown something."""
+    stage = on_probation()
+    with stage.pool.lease([]) as probe:
+        assert probe.endpoint is stage.pod(0)
+        assert stage.served_by() == {1, 2}
+        probe.succeeded()
+        assert stage.state(0) == "ready"
+
+    assert stage.served_by() == {0, 1, 2}
+
+
+def test_failed_probation() -> None:
+    """A failure ejects it again, for twice as long; other connections never notice."""
+    stage = on_probation()
+    with stage.pool.lease([]) as probe:
+        probe.failed(Refused())
+    assert stage.state(0) == "ejected"
+    stage.clock.advance(9.5)
+    assert stage.served_by() == {1, 2}
+    stage.clock.advance(0.5)
+
+    assert stage.next_one() is stage.pod(0)
+    assert stage.pool.counters.ejections == {"refused": 2}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda lease: None, lambda lease: lease.failed(OutOfDescriptors())],
+    ids=["client left", "own fault"],
+)
+def test_a_probe_that_shows_nothing(end: Callable[[Lease], None]) -> None:
+    """Its client left, or the sidecar was at fault: the very next connection probes."""
+    stage = on_probation()
+    with stage.pool.lease([]) as probe:
+        end(probe)
+    assert stage.state(0) == "probing"
+
+    assert stage.next_one() is stage.pod(0)
+
+
+def test_another_connection_that_ends_is_not_the_probe() -> None:
+    """An old connection of the pod ends while the probe is undecided: still no second probe."""
+    stage = Stage(3)
+    with stage.lease(0):
+        stage.fail(0, times=3)
+        stage.clock.advance(5)
+        probe = stage.pool.lease([])
+        assert probe.endpoint is stage.pod(0)
+
+    assert stage.served_by() == {1, 2}
+
+
+def test_a_standing_probe_is_a_success() -> None:
+    """A client that connects and says nothing for CONNECT_DEADLINE has shown that the pod accepts."""
+    stage = on_probation()
+    with stage.pool.lease([]):
+        stage.clock.advance(4.5)
+        assert stage.served_by() == {1, 2}
+        stage.clock.advance(0.5)
+
+        assert stage.served_by() == {0, 1, 2}
+
+
+def test_retries_do_not_probe() -> None:
+    """A connection that already failed once is not risked a second time."""
+    stage = on_probation()
+
+    with stage.pool.lease([stage.pod(1)]) as lease:
+        assert lease.endpoint is stage.pod(2)
+
+
+def test_each_pod_on_probation_gets_one() -> None:
+    """Three pods come back together: three connections, one each, then none."""
+    stage = Stage(6)
+    for number in range(3):
+        stage.fail(number, times=3)
+    stage.clock.advance(5)
+    probes = [stage.pool.lease([]) for _ in range(3)]
+
+    assert stage.numbers([probe.endpoint for probe in probes]) == {0, 1, 2}
+    assert stage.served_by() == {3, 4, 5}
+
+
+def test_a_passed_check_begins_probation() -> None:
+    """Not a full comeback, for checks passed all the time while connections failed."""
+    stage = Stage(3)
+    stage.fail(0, times=3)
+    stage.check(0, True)
+    assert stage.state(0) == "probing"
+    probe = stage.pool.lease([])
+
+    assert probe.endpoint is stage.pod(0)
+    assert stage.served_by() == {1, 2}
+
+
+def test_no_client_probes_what_checks_call_dead() -> None:
+    """Its ejection is over but its checks fail: it waits for them, and only then for one connection."""
+    stage = Stage(3)
+    stage.fail(0, times=3)
+    stage.check(0, True, False, False, False)
+    stage.clock.advance(60)
+    assert stage.served_by() == {1, 2}
+    stage.check(0, True)
+    assert stage.served_by() == {1, 2}
+    stage.check(0, True)
+    probe = stage.pool.lease([])
+
+    assert probe.endpoint is stage.pod(0)
+    assert stage.served_by() == {1, 2}
+
+
+def test_probation_among_many_that_are_out() -> None:
+    """DNS took the healthy ones, so more than the share is out: a failed probe still ends probation."""
+    stage = Stage(10)
+    for number in range(5):
+        stage.fail(number, times=3)
+    stage.answer(0, 1, 2, 3, 4, 5)
+    stage.clock.advance(5)
+    for _ in range(5):
+        with stage.pool.lease([]) as probe:
+            probe.failed(Refused())
+
+    assert stage.states() == ["ejected"] * 5 + ["ready"]
+    assert stage.served_by() == {5}
+
+
+def test_a_probe_outlives_dns_churn() -> None:
+    """The pod leaves DNS and comes back while it is probed: nothing of the probe is left behind."""
+    stage = on_probation(4)
+    with stage.pool.lease([]) as probe:
+        stage.answer(1, 2, 3)
+        probe.succeeded()
+    stage.answer(0, 1, 2, 3)
+    stage.clock.advance(60)
+    assert stage.states() == ["unchecked", "ready", "ready", "ready"]
+    picker = stage.pool.picker
+
+    assert stage.served_by() == {1, 2, 3}
+    assert stage.pool.picker is picker  # nothing changes, so nothing is made anew with every connection
+
+
+def test_dead_for_days() -> None:
+    """A pod that is listed but dead is probed every five minutes, for weeks, and nothing breaks."""
+    stage = on_probation(health_check="off")
+    for _ in range(2_000):
+        with stage.pool.lease([]) as probe:
+            assert probe.endpoint is stage.pod(0)
+            probe.failed(Refused())
+        assert stage.next_one() is not stage.pod(0)
+        stage.clock.advance(300)
+
+
+def test_idle_time_passes_too() -> None:
+    """After a night without a connection the first one sees what the clock has changed."""
+    stage = Stage(3)
+    stage.fail(0, times=3)
+    stage.clock.advance(8 * 3600)
+
+    assert stage.next_one() is stage.pod(0)
