@@ -27,7 +27,7 @@ from proxy.datapath.listener import Listener, Slots
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.session import Sessions
-from proxy.datapath.sockets import Tuning, tune
+from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.errors import SettingsError, StartError
 from proxy.model import Answer, AnswerKind
 from proxy.observe import logs
@@ -83,7 +83,7 @@ class Service:
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
-            tune(sock, tuning)
+            tune_listener(sock, tuning)
         self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
         if settings.health_check is not HealthCheck.OFF:
             self.pool.on_members_changed = Prober(settings, self.pool, connector.check, rng).follow

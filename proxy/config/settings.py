@@ -179,7 +179,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             duration("100ms", "24h", zero="the system's"),
             "30s",
-            "how long sent bytes may stay unacknowledged, on both sides",
+            "how long sent bytes may stay unacknowledged or unread, on both sides; not on loopback",
         ),
     ]
 

@@ -14,6 +14,7 @@ log = logging.getLogger("headway.listener")
 
 BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
+SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
@@ -23,8 +24,8 @@ class Slots:
     def __init__(self, cap: int, clock: Clock) -> None:
         self.cap = cap
         self.used = 0
+        self.clock = clock
         self.changed_at = clock.now()  # when a connection last came or ended
-        self._clock = clock
         self._waiting: list[Callable[[], None]] = []
 
     @property
@@ -33,11 +34,11 @@ class Slots:
 
     def take(self) -> None:
         self.used += 1
-        self.changed_at = self._clock.now()
+        self.changed_at = self.clock.now()
 
     def release(self) -> None:
         self.used -= 1
-        self.changed_at = self._clock.now()
+        self.changed_at = self.clock.now()
         waiting, self._waiting = self._waiting, []
         for resume in waiting:
             resume()
@@ -62,6 +63,7 @@ class Listener:
         self._slots = slots
         self._serve = serve
         self._closed = False
+        self._silent_until = 0.0
 
     def start(self) -> None:
         if not self._closed:
@@ -78,9 +80,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(BATCH):
             if self._slots.full:
-                log.warning(
-                    "%s: %d connections open, no room for more: new ones wait", self._name, self._slots.used
-                )
+                self._warn(f"{self._slots.used} connections open, no room for more: new ones wait")
                 self._pause()
                 self._slots.when_free(self.start)
                 return
@@ -89,15 +89,19 @@ class Listener:
             except TEMPORARY:
                 return
             except OSError as error:
-                log.warning(
-                    "%s: cannot accept (%s): trying again in %g s", self._name, error.strerror, BREATH_S
-                )
+                self._warn(f"cannot accept ({error.strerror}): trying again every {BREATH_S:g} s")
                 self._pause()
                 asyncio.get_running_loop().call_later(BREATH_S, self.start)
                 return
             client.setblocking(False)
             self._slots.take()
             spawn(self._run(client), name=self._name)
+
+    def _warn(self, problem: str) -> None:
+        now = self._slots.clock.now()
+        if now >= self._silent_until:
+            self._silent_until = now + SAY_EVERY_S
+            log.warning("%s: %s", self._name, problem)
 
     async def _run(self, client: socket.socket) -> None:
         try:

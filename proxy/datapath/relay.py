@@ -18,6 +18,9 @@ class EndReason(StrEnum):
     UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
 
 
+BY_PROXY = frozenset({EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED})
+
+
 class End(msgspec.Struct, frozen=True):
     """How a relayed connection ended. `pod_first`: whether the pod was the first to end it."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.datapath.relay import End, EndReason, Timeouts
-from proxy.datapath.sockets import arm_reset
+from proxy.datapath.sockets import arm_reset, reset
 from proxy.model import Clock
 from proxy.observe.counters import ServiceCounters
 
@@ -23,7 +23,6 @@ class _Side(asyncio.Protocol):
 
     __slots__ = (
         "early",
-        "error",
         "finished",
         "forward",
         "open",
@@ -43,7 +42,6 @@ class _Side(asyncio.Protocol):
         self.received = 0
         self.open = False  # from connection_made to connection_lost
         self.finished = False  # its FIN has come
-        self.error: Exception | None = None
         self.early: list[bytes] = []  # uvloop may deliver before the other side has its transport
         self.forward: Callable[[bytes], None] = self.early.append
 
@@ -61,7 +59,7 @@ class _Side(asyncio.Protocol):
         return True  # it may still be written to
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.open, self.error = False, exc
+        self.open = False
         self.pair.lost(self)
 
     def pause_writing(self) -> None:
@@ -111,11 +109,24 @@ class _Pair:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(lambda: self.pod, self.pod.sock)
+        # A pod that was gone before this began has shown it by now, and nothing of the client's is read yet.
+        gone = self.pod.finished or self.pod.transport.is_closing()
+        if gone and self.ending is None and self._untouched():
+            self.started = True
+            self._give_back()
+            return
         await loop.connect_accepted_socket(lambda: self.client, self.client.sock)
         self.started = True
+        if self.ending is None:
+            self._catch_up()
+        else:  # by abort(), when only one side could be reset
+            self.end(self.ending, reset=True)
+
+    def _catch_up(self) -> None:
+        """Pass on what came before both sides had their transports. One that is lost takes no bytes."""
         self.client.forward, self.pod.forward = self.pod.transport.write, self._first_from_pod
         for side in (self.client, self.pod):
-            for chunk in side.early:
+            for chunk in side.early if side.other.open else ():
                 side.forward(chunk)
             side.early.clear()
         for side in (self.client, self.pod):
@@ -153,12 +164,16 @@ class _Pair:
                 self._give_back()
             else:
                 self.end(EndReason.POD_RESET if side is self.pod else EndReason.CLIENT_RESET, reset=True)
+        self._settle()
+
+    def _settle(self) -> None:
         if not (self.client.open or self.pod.open or self.done.done()):
             self.done.set_result(None)
 
     def end(self, reason: EndReason, *, reset: bool = False) -> None:
         """Close both sides, after what is still to be sent; or at once, by a reset."""
-        self.ending = self.ending or reason
+        if self.ending is None or (reset and self.ending is EndReason.COMPLETED):  # which was cut short
+            self.ending = reason
         for side in (self.client, self.pod):
             if side.open and reset:
                 arm_reset(side.sock)
@@ -168,19 +183,20 @@ class _Pair:
 
     def _untouched(self) -> bool:
         nothing = not (self.client.received or self.pod.received or self.client.finished)
-        return nothing and self.client.open and self.clock.now() < self.retry_before
+        return nothing and self.clock.now() < self.retry_before
 
     def _give_back(self) -> None:
-        """Free the client from its transport: a second descriptor outlives the first one's close."""
+        """Free the client from its transport, if any: a second descriptor outlives the first one's close."""
         try:
-            self.given_back = self.client.sock.dup()
+            self.given_back = self.client.sock.dup() if self.client.open else self.client.sock
         except OSError:  # no descriptor left
             self.end(EndReason.POD_RESET, reset=True)
             return
-        self.ending = EndReason.UNTOUCHED
+        self.ending, self.pod_first = EndReason.UNTOUCHED, True
         for side in (self.client, self.pod):
             if side.open:
                 side.transport.abort()
+        self._settle()
 
     def expire(self, timeouts: Timeouts, now: float) -> None:
         """End the pair when nothing has moved for too long."""
@@ -199,11 +215,14 @@ class _Pair:
         """Close whatever there is of a pair that could not start, or whose caller is gone."""
         self.started = True
         for side in (self.client, self.pod):
-            if not hasattr(side, "transport"):
-                side.sock.close()
+            if side.sock.fileno() < 0:  # uvloop closes one whose start is cancelled, without a word
+                side.open = False
+            elif not hasattr(side, "transport"):
+                reset(side.sock)
+        if self.given_back is not None:
+            reset(self.given_back)
         self.end(EndReason.ABORTED, reset=True)
-        if not (self.client.open or self.pod.open or self.done.done()):
-            self.done.set_result(None)
+        self._settle()
 
 
 class AsyncioRelay:
@@ -233,9 +252,9 @@ class AsyncioRelay:
             await asyncio.shield(pair.done)
         except BaseException:
             pair.abandon()
+            pair.done.add_done_callback(lambda _: self._forget(pair))
             raise
-        self._count(pair)
-        self._pairs.discard(pair)
+        self._forget(pair)
         assert pair.ending is not None
         return End(pair.ending, pair.client.received, pair.pod.received, pair.pod_first, pair.given_back)
 
@@ -253,6 +272,10 @@ class AsyncioRelay:
         self._counters.bytes_from_pods += now[1] - pair.counted[1]
         pair.counted = now
 
+    def _forget(self, pair: _Pair) -> None:
+        self._count(pair)
+        self._pairs.discard(pair)
+
     def _schedule(self) -> None:
         """One timer for all pairs, and none while there is no pair."""
         if self._sweeper is None and self._sweep_s and self._pairs:
@@ -262,9 +285,5 @@ class AsyncioRelay:
         self._sweeper = None
         now = self._clock.now()
         for pair in list(self._pairs):
-            if pair.done.done():
-                self._count(pair)
-                self._pairs.discard(pair)  # its caller was cancelled
-            else:
-                pair.expire(self._timeouts, now)
+            pair.expire(self._timeouts, now)
         self._schedule()

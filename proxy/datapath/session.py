@@ -5,7 +5,7 @@ import socket
 
 from proxy.config import ServiceSettings
 from proxy.datapath.connector import Connector
-from proxy.datapath.relay import End, EndReason, Relay
+from proxy.datapath.relay import BY_PROXY, End, EndReason, Relay
 from proxy.datapath.sockets import reset
 from proxy.errors import ConnectError, HeadwayError, NoEndpoint, ResetEarly
 from proxy.model import Clock
@@ -14,6 +14,8 @@ from proxy.observe.access import Story
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
+
+WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
 
 
 class Sessions:
@@ -45,29 +47,40 @@ class Sessions:
         except HeadwayError as error:
             story.outcome = error.reason
         finally:
-            reset(client)  # where no pod took it; a clean end would pass for an empty reply
             self._finish(story, self._clock.now() - started)
 
     async def _tell(self, client: socket.socket, story: Story, deadline: float) -> None:
         """Try endpoints until one takes the connection. Raises the last error."""
-        await self._some_endpoint(deadline)
         tried: list[Endpoint] = []
-        while True:
-            with self._pool.lease(tried) as lease:
-                tried.append(lease.endpoint)
-                story.endpoint, story.attempts = lease.endpoint.label, len(tried)
-                last = len(tried) >= min(self._settings.connect_attempts, len(self._pool.members))
-                try:
-                    end = await self._attempt(client, lease, 0.0 if last else deadline, deadline)
-                    if end.client is None:
-                        return self._conclude(story, lease, end, deadline)
-                    client = end.client
-                    lease.failed(ResetEarly("ended before a byte flowed"))
-                except ConnectError as error:
-                    lease.failed(error)
-                    if last or self._clock.now() >= deadline:
-                        raise
-            self._counters.retries += 1
+        try:
+            await self._some_endpoint(deadline)
+            while (again := await self._try_next(client, story, tried, deadline)) is not None:
+                client = again
+                self._counters.retries += 1
+        finally:
+            reset(client)  # where no pod took it; a clean end would pass for an empty reply
+
+    async def _try_next(
+        self, client: socket.socket, story: Story, tried: list[Endpoint], deadline: float
+    ) -> socket.socket | None:
+        """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
+        latest = deadline - WORTH_TRYING_S
+        with self._pool.lease(tried) as lease:
+            tried.append(lease.endpoint)
+            story.endpoint, story.attempts = lease.endpoint.label, len(tried)
+            last = len(tried) >= min(self._settings.connect_attempts, len(self._pool.members))
+            try:
+                end = await self._attempt(client, lease, 0.0 if last else latest, deadline)
+            except ConnectError as error:
+                lease.failed(error)
+                if last or self._clock.now() >= latest:
+                    raise
+                return client
+            if end.client is None:
+                self._conclude(story, lease, end, deadline)
+            else:
+                lease.failed(ResetEarly("ended before a byte flowed"))
+            return end.client
 
     async def _some_endpoint(self, deadline: float) -> None:
         self._counters.waiting += 1
@@ -92,7 +105,8 @@ class Sessions:
     def _conclude(self, story: Story, lease: Lease, end: End, deadline: float) -> None:
         """Report to the pool what the connection showed of its pod."""
         story.to_pod, story.from_pod, story.outcome = end.to_pod, end.from_pod, end.reason
-        story.ended_by = "pod" if end.pod_first else "client"
+        if end.reason not in BY_PROXY:
+            story.ended_by = "pod" if end.pod_first else "client"
         flowed = bool(end.to_pod or end.from_pod)
         if end.pod_first and not flowed and self._clock.now() < deadline:
             lease.failed(ResetEarly("ended before a byte flowed"))

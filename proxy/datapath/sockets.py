@@ -3,6 +3,7 @@
 import socket
 import struct
 from contextlib import suppress
+from ipaddress import ip_address
 
 import msgspec
 
@@ -19,7 +20,7 @@ class Tuning(msgspec.Struct, frozen=True):
 
 
 def tune(sock: socket.socket, tuning: Tuning) -> None:
-    """Set the options; on a listening socket, those it accepts inherit them (tcp(7))."""
+    """Set the options of a socket to or from a pod."""
     if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -33,6 +34,16 @@ def tune(sock: socket.socket, tuning: Tuning) -> None:
         # Keepalive says nothing while sent bytes are unacknowledged: without this, 15 minutes of writing
         # into the void when a node dies (linkerd2#13023).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(tuning.user_timeout_s * 1000))
+
+
+def tune_listener(sock: socket.socket, tuning: Tuning) -> None:
+    """Set the options that accepted sockets inherit.
+
+    On loopback without the user timeout: it also ends connections whose peer takes a break from reading
+    (tcp(7)), and a peer on the same kernel cannot vanish unnoticed.
+    """
+    local = sock.family != socket.AF_UNIX and ip_address(sock.getsockname()[0]).is_loopback
+    tune(sock, msgspec.structs.replace(tuning, user_timeout_s=0.0) if local else tuning)
 
 
 def arm_reset(sock: socket.socket) -> None:

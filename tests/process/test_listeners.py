@@ -63,6 +63,28 @@ def test_a_lone_connection_is_not_closed_for_its_silence() -> None:
     run(story())
 
 
+def test_an_application_that_takes_a_break_from_reading() -> None:
+    """It finds everything there afterwards, however short TCP_USER_TIMEOUT is."""
+    reply = bytes(16 << 20)
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(send, "127.0.0.1", 0) as pod:
+            target = f"static://127.0.0.1:{pod.sockets[0].getsockname()[1]}"
+            async with running(TARGET=target, TCP_USER_TIMEOUT="500ms", HEALTH_CHECK="off") as proxy:
+                reader, writer = await asyncio.open_connection(*proxy.address)
+                await asyncio.sleep(2)
+
+                assert await reader.read(-1) == reply
+                writer.close()
+
+    run(story())
+
+
 def test_more_connections_than_descriptors() -> None:
     """Above the cap new connections wait, checks and pages go on, and nobody is lost."""
 

@@ -1,0 +1,78 @@
+"""The relays under one contract, and the bench that every test of it uses."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from proxy.clock import SystemClock
+from proxy.datapath.relay import End, EndReason, Relay, Timeouts
+from proxy.datapath.relay_asyncio import AsyncioRelay
+from proxy.observe.counters import ServiceCounters
+from tests.datapath.peers import Peer, connected
+
+Engine = Callable[[Timeouts, ServiceCounters], Relay]
+
+ENGINES: dict[str, Engine] = {
+    "asyncio": lambda timeouts, counters: AsyncioRelay(timeouts, counters, SystemClock()),
+}
+
+NEVER = Timeouts(0.0, 0.0)
+
+
+@dataclass
+class Relayed:
+    """One relayed connection, with the far ends of both its sockets."""
+
+    client: Peer
+    pod: Peer
+    relay: Relay
+    counters: ServiceCounters
+    greetings: list[None]  # the calls of on_pod_byte
+    task: asyncio.Task[End]
+
+    async def end(self) -> End:
+        return await self.task
+
+    async def reason(self) -> EndReason:
+        return (await self.task).reason
+
+
+class Bench:
+    """One relay of one service, with any number of connections."""
+
+    def __init__(self, engine: Engine, timeouts: Timeouts = NEVER) -> None:
+        self.counters = ServiceCounters()
+        self.relay = engine(timeouts, self.counters)
+
+    @asynccontextmanager
+    async def relayed(
+        self,
+        *,
+        retry_s: float = 0.0,
+        buffer: int = 0,
+        client: tuple[Peer, socket.socket] | None = None,
+        before: Callable[[Peer, Peer], None] = lambda client, pod: None,
+    ) -> AsyncIterator[Relayed]:
+        """A connection through the relay, of a new client or of the one given.
+
+        `before` acts on the far ends before the sockets are handed over.
+        """
+        (far_client, near_client), (pod, near_pod) = client or connected(buffer), connected(buffer)
+        before(far_client, pod)
+        greetings: list[None] = []
+        retry_before = SystemClock().now() + retry_s if retry_s else 0.0
+        story = self.relay.run(near_client, near_pod, lambda: greetings.append(None), retry_before)
+        task = asyncio.create_task(story)
+        await asyncio.sleep(0)  # it has begun
+        try:
+            yield Relayed(far_client, pod, self.relay, self.counters, greetings, task)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                end = await task
+                if end.client is not None:
+                    end.client.close()
+            far_client.close()
+            pod.close()

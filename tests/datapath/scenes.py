@@ -1,0 +1,150 @@
+"""A whole data path in one process: good and bad pods, a pool that knows them, sessions, their clients."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from random import Random
+
+from proxy.clock import SystemClock
+from proxy.datapath.connector import Connector
+from proxy.datapath.relay import Timeouts
+from proxy.datapath.relay_asyncio import AsyncioRelay
+from proxy.datapath.session import Sessions
+from proxy.datapath.sockets import Tuning
+from proxy.model import Address, Answer, AnswerKind
+from proxy.observe.counters import ServiceCounters
+from proxy.policy.endpoint import Endpoint
+from proxy.pool import Pool
+from tests.datapath.peers import Peer, address_of, connected, listening
+from tests.support import service_settings
+
+Act = Callable[[socket.socket], None]
+
+DEFAULTS = {
+    "LISTEN": "127.0.0.1:2",  # never bound: the tests hand accepted sockets over
+    "HEALTH_CHECK": "off",
+    "EJECT_AFTER": "0",
+    "BALANCER": "least_connections",
+}
+
+
+class Pod:
+    """A pod that does `act` with every connection it accepts."""
+
+    def __init__(self, act: Act, backlog: int = 4096) -> None:
+        self._act = act
+        self._listener = listening(backlog)
+        self.address = address_of(self._listener)
+        self.accepted: list[Peer] = []
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            while True:
+                sock, _ = self._listener.accept()
+                self.accepted.append(Peer(sock))
+                self._act(sock)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        for peer in self.accepted:
+            peer.close()
+
+
+def silent(sock: socket.socket) -> None:
+    """Accepts, and leaves the rest to the test."""
+
+
+def echoing(sock: socket.socket) -> None:
+    """Says everything back until the FIN, then closes."""
+    asyncio.create_task(_echo(Peer(sock))).add_done_callback(lambda task: task.exception())
+
+
+async def _echo(peer: Peer) -> None:
+    with suppress(OSError):
+        while data := await asyncio.get_running_loop().sock_recv(peer.sock, 1 << 16):
+            await peer.send(data)
+    peer.close()
+
+
+def resetting(sock: socket.socket) -> None:
+    Peer(sock).reset()
+
+
+def closing(sock: socket.socket) -> None:
+    sock.close()
+
+
+@asynccontextmanager
+async def pods(*acts: Act) -> AsyncIterator[list[Pod]]:
+    every = [Pod(act) for act in acts]
+    try:
+        yield every
+    finally:
+        for pod in every:
+            pod.close()
+
+
+class Scene:
+    """One service that knows `addresses` and, unless told, neither checks nor ejects.
+
+    It tries them in the order given: the later in the row, the busier they look.
+    """
+
+    def __init__(self, addresses: Iterable[Address] = (), **settings: str) -> None:
+        clock = SystemClock()
+        self.settings = service_settings(**(DEFAULTS | settings))
+        self.counters = ServiceCounters()
+        self.pool = Pool(self.settings, self.counters, clock, Random(1))
+        self._busy: dict[Endpoint, int] = {}
+        self.relay = AsyncioRelay(Timeouts(60.0, 60.0), self.counters, clock)
+        self.sessions = Sessions(
+            self.settings, self.pool, Connector(Tuning()), self.relay, self.counters, clock
+        )
+        self.learn(addresses)
+
+    def learn(self, addresses: Iterable[Address]) -> None:
+        """What a DNS answer would do."""
+        in_order = list(addresses)
+        if not in_order:
+            return
+        self.pool.apply(Answer(AnswerKind.ENDPOINTS, frozenset(in_order)))
+        for endpoint in self.pool.members:
+            self._busy[endpoint] = in_order.index(endpoint.address) * 10_000
+            endpoint.in_flight += self._busy[endpoint]
+
+    def endpoint(self, address: Address) -> Endpoint:
+        return next(each for each in self.pool.members if each.address == address)
+
+    @property
+    def leases(self) -> int:
+        """Endpoints in use, by all sessions together."""
+        return sum(each.in_flight for each in self.pool.members) - sum(self._busy.values())
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return dict(self.counters.outcomes)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[tuple[Peer, asyncio.Task[None]]]:
+        """A client of the service, with the session that serves it."""
+        peer, accepted = connected()
+        session = asyncio.create_task(self.sessions.serve(accepted))
+        try:
+            yield peer, session
+        finally:
+            peer.close()
+            session.cancel()
+            with suppress(asyncio.CancelledError):
+                await session
+
+    async def ask(self, question: bytes = b"hello") -> bytes:
+        """What a client hears that asks an echoing pod, finishes and waits for the end. Raises when reset."""
+        async with self.client() as (peer, session):
+            await peer.send(question)
+            peer.finish()
+            answer = await peer.rest()
+            await session
+            return answer

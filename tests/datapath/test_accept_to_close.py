@@ -1,0 +1,71 @@
+"""Listener, sessions and relay together: from the accept to the close, with every client served."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from proxy.bind import bind
+from proxy.clock import SystemClock
+from proxy.config import Listen
+from proxy.datapath.listener import Listener, Slots
+from tests.datapath.peers import Peer, listening, no_socket_lost, settled
+from tests.datapath.scenes import Scene, echoing, pods
+from tests.support import run
+
+
+@pytest.mark.slow
+def test_flood() -> None:
+    """Two thousand clients, all inside at the same time: every one of them gets its answer."""
+
+    async def test() -> None:
+        async with no_socket_lost(), pods(*[echoing] * 4) as four:
+            scene = Scene((pod.address for pod in four), BALANCER="p2c")
+            sock = listening(4096)
+            slots = Slots(2000, SystemClock())
+            listener = Listener("web", sock, slots, scene.sessions.serve)
+            listener.start()
+            everyone_in = asyncio.Barrier(2000)
+
+            async def client(number: int) -> None:
+                peer = Peer(socket.socket())
+                await asyncio.get_running_loop().sock_connect(peer.sock, sock.getsockname())
+                question = b"%d" % number * 100
+                await peer.send(question)
+                assert await peer.receive(len(question)) == question
+                await everyone_in.wait()
+                peer.finish()
+                assert await peer.rest() == b""
+                peer.close()
+
+            await asyncio.gather(*map(client, range(2000)))
+            await settled(lambda: slots.used, quiet_s=0.01)
+            listener.close()
+
+            assert scene.outcomes == {"completed": 2000}
+            assert (slots.used, scene.leases, scene.counters.active) == (0, 0, 0)
+
+    run(test())
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    """A listener on a Unix socket serves, and takes its file away when it closes."""
+    path = tmp_path / "web.sock"
+
+    async def test() -> None:
+        async with pods(echoing) as (pod,):
+            scene = Scene([pod.address])
+            (sock,) = bind(Listen(path=str(path)), "LISTEN")
+            listener = Listener("web", sock, Slots(5, SystemClock()), scene.sessions.serve)
+            listener.start()
+            client = Peer(socket.socket(socket.AF_UNIX))
+            client.sock.connect(str(path))
+            await client.send(b"hello" * 10_000)
+            client.finish()
+            assert await client.rest() == b"hello" * 10_000
+            client.close()
+            listener.close()
+
+    run(test())
+    assert not path.exists()

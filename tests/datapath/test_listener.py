@@ -1,0 +1,244 @@
+"""Everyone who connects is served, as many at a time as there is room for; accepting never stops for good."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+
+import pytest
+
+from proxy.datapath.listener import SAY_EVERY_S, Listener, Slots
+from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost, settled
+from tests.support import FakeClock, run
+
+
+class Door:
+    """A listener whose connections are greeted with one byte, and stay until their client leaves."""
+
+    def __init__(self, cap: int, slots: Slots | None = None) -> None:
+        self.clock = FakeClock()
+        self.slots = slots or Slots(cap, self.clock)
+        sock = listening()
+        self.where = sock.getsockname()
+        self.listener = Listener("web", sock, self.slots, self.serve)
+
+    async def serve(self, client: socket.socket) -> None:
+        peer = Peer(client)
+        try:
+            await peer.send(b"!")
+            if await peer.rest() == b"crash":
+                raise ValueError("as told")
+        finally:
+            peer.close()
+
+    @contextmanager
+    def clients(self, count: int) -> Iterator[list[Peer]]:
+        with ExitStack() as stack:
+            every = [Peer(stack.enter_context(socket.create_connection(self.where))) for _ in range(count)]
+            yield every
+
+
+@asynccontextmanager
+async def door(cap: int, slots: Slots | None = None) -> AsyncIterator[Door]:
+    opened = Door(cap, slots)
+    opened.listener.start()
+    try:
+        yield opened
+    finally:
+        opened.listener.close()
+        await settled(lambda: opened.slots.used, quiet_s=0.002)
+
+
+async def greeted(clients: list[Peer], within_s: float = 0.05) -> list[Peer]:
+    """Those of `clients` that are being served."""
+
+    async def listen(client: Peer) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                return await client.receive(1) == b"!"
+        return False
+
+    heard = await asyncio.gather(*map(listen, clients))
+    return [client for client, served in zip(clients, heard, strict=True) if served]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "headway.listener"]
+
+
+def test_one_after_another() -> None:
+    """Clients that come one by one are served as well as those that come together."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(cap=5) as it:
+            for _ in range(20):
+                with it.clients(1) as (client,):
+                    assert await client.receive(1) == b"!"
+
+    run(test())
+
+
+def test_full(caplog: pytest.LogCaptureFixture) -> None:
+    """Above the cap clients wait; each that leaves lets the next one in, until all have been served."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(cap=5) as it:
+            with it.clients(12) as waiting:
+                served: list[Peer] = []
+                for expected in (5, 5, 2):
+                    inside = await greeted(waiting)
+                    assert len(inside) == expected
+                    assert it.slots.used == expected
+                    waiting = [each for each in waiting if each not in inside]
+                    served += inside
+                    for each in inside:
+                        each.close()
+
+                assert len(served) == 12
+
+    run(test())
+
+    assert said(caplog) == ["web: 5 connections open, no room for more: new ones wait"]
+
+
+def test_staying_full_is_said_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """A process that is full for a long time says so now and then, not with every connection."""
+
+    async def test() -> None:
+        async with door(cap=1) as it:
+            with it.clients(40) as everyone:
+                for number, client in enumerate(everyone):
+                    if number == 20:
+                        it.clock.advance(SAY_EVERY_S)
+                    assert await client.receive(1) == b"!"
+                    client.close()
+
+    run(test())
+
+    assert len(said(caplog)) == 2
+
+
+@pytest.mark.slow
+def test_out_of_descriptors(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a free descriptor clients wait, and are all served by themselves once there is one."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(cap=100) as it:
+            with it.clients(20) as everyone:
+                with no_descriptor_free():
+                    assert await greeted(everyone, within_s=0.5) == []
+
+                assert await greeted(everyone, within_s=1.0) == everyone
+
+    run(test())
+
+    assert said(caplog) == ["web: cannot accept (Too many open files): trying again every 0.2 s"]
+
+
+def test_two_listeners_share_the_room() -> None:
+    """Services share the process's room; when a client of one leaves, who waits at the other is let in."""
+
+    async def test() -> None:
+        slots = Slots(3, FakeClock())
+        async with door(0, slots) as one, door(0, slots) as other:
+            with one.clients(3) as inside, other.clients(2) as outside:
+                assert await greeted(inside) == inside
+                assert await greeted(outside, within_s=0.02) == []
+                for client in inside[:2]:
+                    client.close()
+
+                assert await greeted(outside) == outside
+
+    run(test())
+
+
+def test_a_crash_frees_its_slot(caplog: pytest.LogCaptureFixture) -> None:
+    """A session that crashes is logged, and holds no room after it."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(cap=1) as it:
+            with it.clients(2) as (first, second):
+                await first.send(b"crash")
+                first.finish()
+
+                assert await second.receive(1) == b"!"
+                assert it.slots.used == 1
+
+    with caplog.at_level(logging.ERROR):
+        run(test())
+    assert "task web crashed" in caplog.text
+
+
+def test_gone_before_it_was_accepted() -> None:
+    """Clients that leave or are reset while they wait in the backlog do no harm to those behind them."""
+
+    async def test() -> None:
+        it = Door(cap=100)
+        with it.clients(30) as everyone:
+            for number, client in enumerate(everyone[:20]):
+                client.reset() if number % 2 else client.close()
+            it.listener.start()
+
+            assert await greeted(everyone[20:]) == everyone[20:]
+            it.listener.close()
+
+    run(test())
+
+
+def test_close(caplog: pytest.LogCaptureFixture) -> None:
+    """After close nobody new gets in, what waits is reset, and who is inside stays until done."""
+
+    async def test() -> None:
+        async with no_socket_lost():
+            it = Door(cap=1)
+            it.listener.start()
+            with it.clients(2) as (inside, waiting):
+                assert await inside.receive(1) == b"!"
+                it.listener.close()
+                assert await waiting.was_reset()
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection(it.where)
+                assert it.slots.used == 1
+                inside.finish()
+
+                assert await inside.rest() == b""
+                assert await settled(lambda: it.slots.used, quiet_s=0.002) == 0
+
+    run(test())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # when it was full
+
+
+@pytest.mark.slow
+def test_close_while_resting(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that is closed while it waits for a descriptor does not come back to life."""
+
+    async def test() -> None:
+        it = Door(cap=1)
+        it.listener.start()
+        with it.clients(1) as (client,):
+            with no_descriptor_free():
+                await asyncio.sleep(0.01)
+            it.listener.close()
+            await asyncio.sleep(0.25)
+
+            assert await client.was_reset()
+
+    run(test())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_slots_know_when_traffic_last_changed() -> None:
+    """The time of the last coming or going is kept: a drain waits until it is long enough ago."""
+    clock = FakeClock(1000.0)
+    slots = Slots(2, clock)
+    assert slots.changed_at == 1000.0
+    clock.advance(5.0)
+    slots.take()
+    assert (slots.used, slots.full, slots.changed_at) == (1, False, 1005.0)
+    clock.advance(5.0)
+    slots.take()
+    assert slots.full
+    slots.release()
+
+    assert (slots.used, slots.full, slots.changed_at) == (1, False, 1010.0)

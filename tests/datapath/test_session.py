@@ -1,0 +1,192 @@
+"""One connection from accept to close: what its client notices of bad pods, which is as little as can be."""
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from tests.datapath.peers import black_hole, no_descriptor_free, no_socket_lost, refusing, settled
+from tests.datapath.scenes import Act, Scene, closing, echoing, pods, resetting, silent
+from tests.support import run
+
+
+@pytest.mark.slow
+def test_one_of_six_pods_is_dead() -> None:
+    """With one of six endpoints refusing, and no checks and no ejection, not one of 1,000 clients fails."""
+
+    async def test() -> None:
+        async with no_socket_lost(), pods(*[echoing] * 5) as five:
+            with refusing() as dead:
+                scene = Scene([dead, *(pod.address for pod in five)], BALANCER="p2c")
+                for _ in range(20):
+                    answers = await asyncio.gather(*(scene.ask(b"%d" % number) for number in range(50)))
+                    assert answers == [b"%d" % number for number in range(50)]
+
+                assert scene.outcomes == {"completed": 1000}
+                assert scene.counters.retries == scene.endpoint(dead).picks > 0
+                assert scene.leases == 0
+
+    run(test())
+
+
+@pytest.mark.parametrize("how", ["refused", "timeout"])
+def test_no_connection(how: str) -> None:
+    """A client whose first pod cannot be reached is served by the next; the first is blamed for it."""
+
+    async def test() -> None:
+        async with pods(echoing) as (good,):
+            with refusing() if how == "refused" else black_hole() as bad:
+                scene = Scene([bad, good.address], CONNECT_TIMEOUT="50ms", EJECT_AFTER="1")
+
+                assert await scene.ask() == b"hello"
+                assert scene.outcomes == {"completed": 1}
+                assert scene.counters.retries == 1
+                assert scene.counters.ejections == {how: 1}
+
+    run(test())
+
+
+@pytest.mark.parametrize("bad_act", [resetting, closing])
+def test_the_pod_ends_it_in_silence(bad_act: Act) -> None:
+    """A client whose first pod ends the connection before any byte is served by the next, bytes and all."""
+
+    async def test() -> None:
+        async with no_socket_lost(), pods(bad_act, echoing) as (bad, good):
+            scene = Scene([bad.address, good.address], EJECT_AFTER="1")
+            async with scene.client() as (peer, session):
+                await settled(lambda: scene.counters.retries, quiet_s=0.01)
+                assert scene.counters.retries == 1
+                await peer.send(b"hello")
+                assert await peer.receive(5) == b"hello"
+                peer.finish()
+                assert await peer.rest() == b""
+                await session
+
+            assert scene.outcomes == {"completed": 1}
+            assert scene.counters.ejections == {"reset_early": 1}
+            assert scene.leases == 0
+
+    run(test())
+
+
+def test_reset_when_nobody_takes_it_after_all() -> None:
+    """A client that one pod gives back and the rest refuse is reset: a FIN would pass for an empty reply."""
+
+    async def test() -> None:
+        async with no_socket_lost(), pods(closing) as (first,):
+            with refusing() as second, refusing() as third:
+                scene = Scene([first.address, second, third])
+                async with scene.client() as (peer, session):
+                    assert await peer.was_reset()
+                    await session
+
+                assert scene.outcomes == {"refused": 1}
+                assert [each.picks for each in scene.pool.members] == [1, 1, 1]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "pods_there,attempts,tried", [(5, 3, 3), (5, 1, 1), (2, 3, 2), (1, 3, 1), (4, 100, 4)]
+)
+@pytest.mark.parametrize("balancer", ["p2c", "round_robin", "random", "least_connections"])
+def test_attempts(balancer: str, pods_there: int, attempts: int, tried: int) -> None:
+    """A connection tries CONNECT_ATTEMPTS endpoints, none of them twice; then its client is reset."""
+
+    async def test() -> None:
+        with ExitStack() as dead:
+            addresses = [dead.enter_context(refusing()) for _ in range(pods_there)]
+            for _ in range(5):
+                scene = Scene(addresses, BALANCER=balancer, CONNECT_ATTEMPTS=str(attempts))
+                async with scene.client() as (peer, session):
+                    assert await peer.was_reset()
+                    await session
+
+                assert sorted(each.picks for each in scene.pool.members)[-tried:] == [1] * tried
+                assert sum(each.picks for each in scene.pool.members) == tried
+                assert scene.counters.retries == tried - 1
+                assert scene.outcomes == {"refused": 1}
+
+    run(test())
+
+
+def test_deadline() -> None:
+    """Silent pods hold a client up until CONNECT_DEADLINE, not for as many timeouts as there are pods."""
+
+    async def test() -> None:
+        with ExitStack() as dead:
+            addresses = [dead.enter_context(black_hole()) for _ in range(6)]
+            settings = {"CONNECT_TIMEOUT": "100ms", "CONNECT_DEADLINE": "120ms", "CONNECT_ATTEMPTS": "6"}
+            scene = Scene(addresses, **settings)
+            loop = asyncio.get_running_loop()
+            async with scene.client() as (peer, session):
+                began = loop.time()
+                assert await peer.was_reset()
+                assert 0.11 <= loop.time() - began < 0.18
+                await session
+
+            assert scene.outcomes == {"timeout": 1}
+            assert [each.picks for each in map(scene.endpoint, addresses)] == [1, 1, 0, 0, 0, 0]
+
+    run(test())
+
+
+def test_out_of_descriptors() -> None:
+    """When we cannot open a socket, the client is reset with that reason, and no pod is blamed for it."""
+
+    async def test() -> None:
+        async with pods(echoing) as (good,):
+            scene = Scene([good.address], EJECT_AFTER="1")
+            async with scene.client() as (peer, session):
+                with no_descriptor_free():
+                    assert await peer.was_reset()
+                await session
+            assert scene.outcomes == {"out_of_descriptors": 1}
+            assert not scene.counters.ejections
+            assert await scene.ask() == b"hello"
+
+    run(test())
+
+
+@pytest.mark.parametrize("act", [resetting, closing])
+def test_the_only_pod_ends_it_in_silence(act: Act) -> None:
+    """With no other pod to go to, the pod's end is the client's, counted as what it is."""
+
+    async def test() -> None:
+        async with pods(act) as (bad,):
+            scene = Scene([bad.address], EJECT_AFTER="1")
+            async with scene.client() as (peer, session):
+                assert await peer.was_reset() is (act is resetting)
+                peer.close()
+                await session
+
+            assert scene.outcomes == {"reset_early": 1}
+            assert scene.endpoint(bad.address).ejection.failures == 1
+
+    run(test())
+
+
+def test_success_is_known_with_the_first_byte() -> None:
+    """A pod is cleared of earlier failures when its first byte comes, not when a long connection ends."""
+
+    async def test() -> None:
+        async with pods(silent) as (pod,):
+            scene = Scene([pod.address])
+            endpoint = scene.endpoint(pod.address)
+            async with scene.client() as (_, session):
+                await settled(lambda: len(pod.accepted), quiet_s=0.01)
+                pod.accepted[0].reset()
+                await session
+            assert endpoint.ejection.failures == 1
+
+            async with scene.client() as (peer, session):
+                await peer.send(b"hello")
+                await settled(lambda: len(pod.accepted), quiet_s=0.01)
+                assert endpoint.ejection.failures == 1
+                await pod.accepted[1].send(b"x")
+                assert await peer.receive(1) == b"x"
+
+                assert endpoint.ejection.failures == 0
+                assert scene.leases == 1
+
+    run(test())
