@@ -91,7 +91,7 @@ class Service:
         if isinstance(settings.target, DnsTarget):
             resolver = AresResolver(settings.dns_servers, settings.dns_timeout_s)
             self.discovery = Discovery(settings.target, settings, search, resolver, self.pool, clock, rng)
-            self.pool.on_trouble = self.discovery.poll_soon
+            self.pool.request_resolve = self.discovery.poll_soon
 
     def start(self) -> None:
         """Serve. Connections that come before the first endpoint is known wait for it."""
@@ -170,13 +170,13 @@ class App:
 
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         async with AsyncExitStack() as cleanup:
             self._bind(cleanup)
             await self._serve_pages(cleanup)
             for service in self._services:
                 service.start()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self._signalled)
             gc.collect()
             gc.freeze()  # what start-up made stays for good: no later collection walks over it
             pages = "; ".join(self._pages)
@@ -205,8 +205,7 @@ class App:
             for sock in socks:
                 cleanup.callback(unbind, sock)
             self._pages.append(f"{pages_of.__name__} on {', '.join(map(listens_on, socks))}")
-            runner = await server.serve(pages_of(self), socks)
-            cleanup.push_async_callback(runner.cleanup)
+            await server.serve(pages_of(self), socks, cleanup)
 
     def _signalled(self) -> None:
         if self._drain_asked.is_set():

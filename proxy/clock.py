@@ -5,15 +5,11 @@ import time
 
 
 class SystemClock:
-    """The real clock. Tests pass their own, with the same three methods."""
+    """The real clock. Tests pass their own, with the same methods."""
 
     def now(self) -> float:
         """Seconds on a clock that never jumps; only differences mean something."""
         return time.monotonic()
-
-    def wall(self) -> float:
-        """Seconds since 1970, for logs and pages that people read."""
-        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -19,9 +19,13 @@ class HeadwayError(Exception):
 
 
 class ConnectError(HeadwayError):
-    """One attempt to reach one endpoint failed; no byte was sent, so another may be tried."""
+    """One attempt to reach one endpoint failed; no byte was sent, so another may be tried.
+
+    `checkable`: whether a TCP check meets the same failure, so that a passed one refutes it.
+    """
 
     source: ClassVar[Source] = "upstream"
+    checkable: ClassVar[bool] = True
 
 
 class Refused(ConnectError):
@@ -40,6 +44,14 @@ class ResetEarly(ConnectError):
     """The pod took the connection and ended it before a byte flowed: a listener that closes does that."""
 
     reason = "reset_early"
+    checkable = False
+
+
+class DeadlinePassed(ConnectError):
+    """CONNECT_DEADLINE cut the attempt short: that proves nothing about the pod."""
+
+    source: ClassVar[Source] = "internal"
+    reason = "deadline"
 
 
 class OutOfDescriptors(ConnectError):
@@ -53,7 +65,7 @@ class OutOfPorts(ConnectError):
 
 
 class NoEndpoint(HeadwayError):
-    """No endpoint was known before the deadline."""
+    """No endpoint was known before the deadline, or none is left to try."""
 
     source = "upstream"
     reason = "no_endpoint"

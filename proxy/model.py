@@ -8,7 +8,6 @@ import msgspec
 
 class Clock(Protocol):
     def now(self) -> float: ...
-    def wall(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -36,6 +35,10 @@ class Address(NamedTuple):
     def family(self) -> Family:
         return Family.IPV6 if ":" in self.ip else Family.IPV4
 
+    @property
+    def is_loopback(self) -> bool:
+        return self.ip.startswith("127.") or self.ip == "::1"
+
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
@@ -52,16 +55,29 @@ class AnswerKind(StrEnum):
 class Answer(msgspec.Struct, frozen=True):
     """What discovery learned by one poll.
 
-    `unheard` names the families whose query failed, or is still under way when the answer is `partial`:
-    it says nothing about their endpoints.
+    It says nothing about the endpoints of `unknown_families`: their query failed, or is still under way
+    when the answer is `partial`.
     """
 
     kind: AnswerKind
     addresses: frozenset[Address] = frozenset()
-    unheard: frozenset[Family] = frozenset()
+    unknown_families: frozenset[Family] = frozenset()
     detail: str = ""
     partial: bool = False
 
     def __str__(self) -> str:
         count = f" {len(self.addresses)}" if self.addresses else ""
         return f"{self.kind}{count}" + (f" ({self.detail})" if self.detail else "")
+
+
+class EndReason(StrEnum):
+    COMPLETED = "completed"  # both directions ended cleanly
+    CLIENT_RESET = "client_reset"
+    POD_RESET = "pod_reset"
+    IDLE_TIMEOUT = "idle_timeout"
+    HALF_CLOSE_TIMEOUT = "half_close_timeout"
+    ABORTED = "aborted"  # by the proxy, which is ending
+    UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
+
+
+BY_PROXY = frozenset({EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED})

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from proxy.config import HealthCheck, ServiceSettings
-from proxy.errors import HeadwayError, NoEndpoint
+from proxy.errors import ConnectError, NoEndpoint
 from proxy.model import Address, Answer, AnswerKind, Clock, Rng
 from proxy.observe.counters import ServiceCounters
 from proxy.policy import ejection, health
@@ -48,7 +48,7 @@ class Lease:
             self.reported = True
             self._pool.connection_succeeded(self.endpoint)
 
-    def failed(self, error: HeadwayError) -> None:
+    def failed(self, error: ConnectError) -> None:
         """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
         if not self.reported and error.source == "upstream":
             self.reported = True
@@ -61,7 +61,7 @@ class Lease:
 
 
 class Pool:
-    """`picker` is replaced whole whenever the set of usable endpoints changes; nobody mutates it."""
+    """`picker` is replaced whole whenever the set of usable endpoints changes."""
 
     def __init__(self, settings: ServiceSettings, counters: ServiceCounters, clock: Clock, rng: Rng) -> None:
         self.name = settings.name
@@ -70,7 +70,9 @@ class Pool:
         self.last_good_at: float | None = None  # when discovery last learned something
         self.members: tuple[Endpoint, ...] = ()  # the endpoints that discovery lists
         self.on_members_changed: Callable[[], None] = lambda: None
-        self.on_trouble: Callable[[], None] = lambda: None  # a connection failed: ask discovery again soon
+        self.request_resolve: Callable[[], None] = lambda: (
+            None
+        )  # a connection failed: ask discovery again soon
 
         self._clock = clock
         self._rng = rng
@@ -85,12 +87,12 @@ class Pool:
 
         self._known: dict[Address, Endpoint] = {}  # members, and those that still have leases or history
         self._membership = Membership()
-        self._someone = asyncio.Event()
+        self._has_members = asyncio.Event()
         self._probing: list[Endpoint] = []
         self._stale = False  # whether the snapshots below are behind the endpoints' states
-        self._next_look = NEVER  # when time alone will change a state
+        self._next_transition_at = NEVER  # when time alone will change a state
         self.picker: Picker = make_picker(self._algorithm, (), rng, None)
-        self._last_resort: Picker = make_picker(self._algorithm, (), rng, None)
+        self._fallback: Picker = make_picker(self._algorithm, (), rng, None)
 
     def __repr__(self) -> str:
         states = self.states()
@@ -153,7 +155,7 @@ class Pool:
 
     def _follow_membership(self) -> None:
         self.members = tuple(self._known[address] for address in self._membership.members)
-        (self._someone.set if self.members else self._someone.clear)()
+        (self._has_members.set if self.members else self._has_members.clear)()
         self._stale = True
         self.on_members_changed()
 
@@ -179,7 +181,7 @@ class Pool:
             endpoint.ejection = ejection.succeeded(endpoint.ejection)
         endpoint.probe_since = None
 
-    def connection_failed(self, endpoint: Endpoint, error: HeadwayError) -> None:
+    def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None:
         """A connection to `endpoint` failed, by a fault of the pod's."""
         others = [each for each in self.members if each is not endpoint]
         others_out = sum(each.ejection.phase is not Phase.SERVING for each in others)
@@ -188,12 +190,12 @@ class Pool:
         was_out = endpoint.ejection.phase is Phase.EJECTED
         with self._noting(endpoint, f"connection failed: {error.reason}"):
             endpoint.ejection = ejection.failed(
-                endpoint.ejection, self._ejection_rule, self._clock.now(), room
+                endpoint.ejection, self._ejection_rule, self._clock.now(), room, error.checkable
             )
         if endpoint.ejection.phase is Phase.EJECTED and not was_out:
             self.counters.ejections[error.reason] += 1
         endpoint.probe_since = None
-        self.on_trouble()
+        self.request_resolve()
 
     @contextmanager
     def _noting(self, endpoint: Endpoint, why: str) -> Iterator[None]:
@@ -213,7 +215,7 @@ class Pool:
         endpoint = (
             probed
             or self.picker.pick(tried, self._rng)
-            or self._last_resort.pick(tried, self._rng)  # never everything out: a doubtful pod beats none
+            or self._fallback.pick(tried, self._rng)  # never everything out: a unusable pod beats none
         )
         if endpoint is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
@@ -226,11 +228,14 @@ class Pool:
         if not lease.reported and lease.probe_since == lease.endpoint.probe_since:
             lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
 
-    async def some_endpoint(self) -> None:
+    async def wait_for_endpoint(self) -> None:
         """Return once any endpoint is known."""
-        if not self._someone.is_set():
-            self.on_trouble()
-            await self._someone.wait()
+        if not self._has_members.is_set():
+            self.request_resolve()
+            await self._has_members.wait()
+
+    def has_other_than(self, tried: Collection[Endpoint]) -> bool:
+        return any(endpoint not in tried for endpoint in self.members)
 
     def _probe(self) -> Endpoint | None:
         """An ejected endpoint whose turn it is to prove itself with one connection.
@@ -240,7 +245,7 @@ class Pool:
         for endpoint in self._probing:
             if endpoint.probe_since is None and endpoint.health.usable:
                 endpoint.probe_since = self._clock.now()
-                self._next_look = min(self._next_look, endpoint.probe_since + self._probe_patience_s)
+                self._next_transition_at = min(self._next_transition_at, self._due(endpoint))
                 return endpoint
         return None
 
@@ -250,7 +255,7 @@ class Pool:
         """Catch up at each pick: being idle needs no timer, a thousand changes no thousand snapshots."""
         if self._stale:
             self._publish()  # before the look at the clock: it finds out when to look
-        if self._clock.now() >= self._next_look:
+        if self._clock.now() >= self._next_transition_at:
             self._let_time_pass(self._clock.now())
             self._publish()
 
@@ -264,11 +269,11 @@ class Pool:
     def _publish(self) -> None:
         """Replace the snapshots that the data path picks from."""
         usable = [each for each in self.members if each.usable]
-        doubtful = [each for each in self.members if not each.usable]
+        unusable = [each for each in self.members if not each.usable]
         self.picker = make_picker(self._algorithm, usable, self._rng, self.picker)
-        self._last_resort = make_picker(self._algorithm, doubtful, self._rng, self._last_resort)
-        self._probing = [each for each in doubtful if each.ejection.phase is Phase.PROBING]
-        self._next_look = min((self._due(each) for each in doubtful), default=NEVER)
+        self._fallback = make_picker(self._algorithm, unusable, self._rng, self._fallback)
+        self._probing = [each for each in unusable if each.ejection.phase is Phase.PROBING]
+        self._next_transition_at = min((self._due(each) for each in unusable), default=NEVER)
         self._stale = False
 
     def _due(self, endpoint: Endpoint) -> float:

@@ -63,6 +63,7 @@ def test_reasons_are_a_closed_list() -> None:
         "ConnectTimeout": "timeout",
         "Unreachable": "unreachable",
         "ResetEarly": "reset_early",
+        "DeadlinePassed": "deadline",
         "OutOfDescriptors": "out_of_descriptors",
         "OutOfPorts": "out_of_ports",
         "NoEndpoint": "no_endpoint",

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from proxy.errors import HeadwayError, NoEndpoint, OutOfDescriptors, Refused
+from proxy.errors import ConnectError, NoEndpoint, OutOfDescriptors, Refused
 from proxy.model import Address, Answer, AnswerKind, Family
 from tests.support.fleet import FAILED, NXDOMAIN, Stage, address
 
@@ -80,11 +80,11 @@ def test_nobody_is_left() -> None:
 
 
 @pytest.mark.parametrize("error", [Refused, OutOfDescriptors])
-def test_trouble_is_reported_for_the_pods_faults_only(error: type[HeadwayError]) -> None:
+def test_trouble_is_reported_for_the_pods_faults_only(error: type[ConnectError]) -> None:
     """DNS is asked sooner when a pod fails, not when the sidecar itself does."""
     stage = Stage(2)
     asked: list[bool] = []
-    stage.pool.on_trouble = lambda: asked.append(True)
+    stage.pool.request_resolve = lambda: asked.append(True)
     stage.fail(0, error=error())
 
     assert asked == ([True] if error.source == "upstream" else [])

@@ -181,8 +181,8 @@ def test_waiting_for_the_first_endpoint() -> None:
     async def story() -> None:
         stage = Stage()
         asked: list[bool] = []
-        stage.pool.on_trouble = lambda: asked.append(True)
-        waiting = asyncio.create_task(stage.pool.some_endpoint())
+        stage.pool.request_resolve = lambda: asked.append(True)
+        waiting = asyncio.create_task(stage.pool.wait_for_endpoint())
         await asyncio.sleep(0)
         stage.pool.apply(NXDOMAIN)
         await asyncio.sleep(0)
@@ -190,7 +190,7 @@ def test_waiting_for_the_first_endpoint() -> None:
 
         stage.answer(0)
         await waiting
-        await stage.pool.some_endpoint()
+        await stage.pool.wait_for_endpoint()
 
         assert asked == [True]
         stage.answer(1)
@@ -198,7 +198,7 @@ def test_waiting_for_the_first_endpoint() -> None:
         stage.clock.advance(31)
         stage.pool.apply(NXDOMAIN)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stage.pool.some_endpoint(), 0.01)
+            await asyncio.wait_for(stage.pool.wait_for_endpoint(), 0.01)
 
     run(story())
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from proxy.errors import HeadwayError, OutOfDescriptors, OutOfPorts
+from proxy.errors import ConnectError, DeadlinePassed, OutOfDescriptors, OutOfPorts
 from tests.support.fleet import Stage
 
 
@@ -39,8 +39,8 @@ def test_failing_connections_take_out() -> None:
     assert stage.pool.counters.ejections == {"refused": 1}
 
 
-@pytest.mark.parametrize("error", [HeadwayError(), OutOfDescriptors(), OutOfPorts()])
-def test_our_own_faults_do_not_count(error: HeadwayError) -> None:
+@pytest.mark.parametrize("error", [DeadlinePassed(), OutOfDescriptors(), OutOfPorts()])
+def test_our_own_faults_do_not_count(error: ConnectError) -> None:
     """A sidecar that is out of descriptors does not blame the pods."""
     stage = Stage(3)
     stage.fail(0, times=50, error=error)
@@ -88,7 +88,7 @@ def test_the_lone_survivor_is_not_ejected() -> None:
 
 @pytest.mark.parametrize("pods", [1, 2, 10])
 def test_never_everything_out(pods: int) -> None:
-    """All checks fail: a doubtful pod beats none, and a session may try each of them."""
+    """All checks fail: a unusable pod beats none, and a session may try each of them."""
     stage = Stage(pods)
     for number in range(pods):
         stage.check(number, True, False, False, False)

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +13,8 @@ from aiohttp import web
 from proxy.observe.metrics import Snapshot, render
 
 STOP_WITHIN_S = 1.0
+MOST_CONNECTIONS = 24  # of each server: they come out of the reserve of descriptors
+BACKLOG = 16
 
 
 class Status(Protocol):
@@ -48,13 +52,30 @@ def admin(status: Status) -> web.Application:
     return app
 
 
-async def serve(app: web.Application, socks: list[socket.socket]) -> web.AppRunner:
-    """Start serving on `socks`; the caller cleans the runner up."""
+async def serve(app: web.Application, socks: list[socket.socket], cleanup: AsyncExitStack) -> None:
+    """Serve on `socks` until `cleanup`."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
+    cleanup.push_async_callback(runner.cleanup)
+    assert runner.server is not None
     for sock in socks:
-        await web.SockSite(runner, sock).start()
-    return runner
+        admit = partial(_admit, runner.server)
+        listening = await asyncio.get_running_loop().create_server(admit, sock=sock, backlog=BACKLOG)
+        cleanup.callback(listening.close)
+
+
+def _admit(server: web.Server) -> asyncio.Protocol:
+    """The handler of one more connection; the oldest make room for it.
+
+    Whoever reaches the pod could otherwise take its every descriptor by connecting and saying nothing.
+    """
+    asyncio.get_running_loop().call_soon(_make_room, server)
+    return server()
+
+
+def _make_room(server: web.Server) -> None:
+    for oldest in server.connections[:-MOST_CONNECTIONS]:
+        oldest.force_close()
 
 
 def _telemetry_routes(status: Status) -> list[web.RouteDef]:

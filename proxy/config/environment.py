@@ -20,6 +20,9 @@ OF_ONE_SERVICE = frozenset({"TARGET", "LISTEN"})  # two services cannot share th
 SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
+# Fields that another one limits.
+AT_MOST = {"connect_timeout_s": "connect_deadline_s", "eject_base_s": "eject_max_s"}
+
 # What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.
 SERVICE_LINK = re.compile(
     r"HEADWAY_(\w+_)?("
@@ -54,6 +57,8 @@ def from_env(env: Mapping[str, str]) -> Loaded:
     services = [reader.service(name) for name in names]
     reader.refuse_unknown()
     reader.refuse_clashes(services, shared)
+    for fields in services:
+        reader.refuse_contradictions(fields)
     if reader.faults:
         raise SettingsError(list(reader.faults.values()))
     built = tuple(ServiceSettings(**fields) for fields in services)
@@ -200,6 +205,18 @@ class _Reader:
             else:
                 names = sorted({each.removeprefix(PREFIX) for each in self.known})
                 self.fault(name, "is not a setting" + nearest(rest.upper(), names, PREFIX))
+
+    def refuse_contradictions(self, fields: dict[str, Any]) -> None:
+        """No value that another one, set as well, would silently cut short. A default gives way."""
+        for field, limit in AT_MOST.items():
+            name, its = self._set_by(fields["prefix"], field), self._set_by(fields["prefix"], limit)
+            if name and its and fields[field] and fields[limit] and fields[field] > fields[limit]:
+                self.fault(name, f"is longer than {its}={self.env[its]}")
+
+    def _set_by(self, own: str, field: str) -> str:
+        """The variable that sets this field of a service, if any does."""
+        names = [PREFIX + own + variable(field), PREFIX + variable(field)]
+        return next((name for name in names if name in self.env), "")
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""

@@ -251,7 +251,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pod(self) -> dict[str, str]:
-        """Who this pod is, as far as it is known: labels for log lines and metrics."""
+        """Who this pod is, as far as it is known: fields of each log line."""
         known = {"pod": self.pod_name, "namespace": self.pod_namespace}
         return {label: value for label, value in known.items() if value}
 

@@ -52,7 +52,9 @@ class Prober:
     async def _examine(self, endpoint: Endpoint) -> None:
         try:
             error = await self._try(endpoint.address)
-            if self._awaited(endpoint) and (error is None or error.source == "upstream"):
+            if error is not None and error.source != "upstream":
+                self._pool.counters.health_checks["error"] += 1  # ours: it says nothing about the pod
+            elif self._awaited(endpoint):
                 self._pool.observe_check(endpoint, error is None, error.reason if error else "")
         finally:  # after a crash too: an endpoint that is never checked again keeps its status for good
             if self._awaited(endpoint):

@@ -2,23 +2,11 @@
 
 import socket
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-
-class EndReason(StrEnum):
-    COMPLETED = "completed"  # both directions ended cleanly
-    CLIENT_RESET = "client_reset"
-    POD_RESET = "pod_reset"
-    IDLE_TIMEOUT = "idle_timeout"
-    HALF_CLOSE_TIMEOUT = "half_close_timeout"
-    ABORTED = "aborted"  # by the proxy, which is ending
-    UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
-
-
-BY_PROXY = frozenset({EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED})
+from proxy.model import EndReason
 
 
 class End(msgspec.Struct, frozen=True):

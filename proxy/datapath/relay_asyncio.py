@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from proxy.datapath.relay import End, EndReason, Timeouts
+from proxy.datapath.relay import End, Timeouts
 from proxy.datapath.sockets import arm_reset, reset
-from proxy.model import Clock
+from proxy.model import Clock, EndReason
 from proxy.observe.counters import ServiceCounters
 
 SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
@@ -102,7 +102,7 @@ class _Pair:
         self.pod_first = False
         self.given_back: socket.socket | None = None
         self.counted = (0, 0)  # bytes to and from the pod that the counters have
-        self.progress = (0, 0)
+        self.progress: tuple[object, ...] = (0, 0, False, None)  # as the last sweep saw it
         self.quiet_since = clock.now()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -199,21 +199,24 @@ class _Pair:
         self._settle()
 
     def expire(self, timeouts: Timeouts, now: float) -> None:
-        """End the pair when nothing has moved for too long."""
-        progress = self.client.received + self.pod.received, self.client.unsent() + self.pod.unsent()
+        """End the pair when nothing has moved for too long; a FIN is a move too."""
+        unsent = self.client.unsent() + self.pod.unsent()
+        half = self.client.finished or self.pod.finished
+        progress = self.client.received + self.pod.received, unsent, half, self.ending
         if progress != self.progress:
             self.progress, self.quiet_since = progress, now
             return
-        half = self.client.finished or self.pod.finished
         limit = timeouts.half_close_s if half or self.ending else timeouts.idle_s
         if limit and now - self.quiet_since >= limit:
-            stuck = half or self.ending is not None or progress[1] > 0
+            stuck = half or self.ending is not None or unsent > 0
             reason = EndReason.HALF_CLOSE_TIMEOUT if half else EndReason.IDLE_TIMEOUT
             self.end(reason, reset=stuck)
 
-    def abandon(self) -> None:
+    def abandon(self, forget: Callable[["_Pair"], None]) -> None:
         """Close whatever there is of a pair that could not start, or whose caller is gone."""
         self.started = True
+        self.done = asyncio.get_running_loop().create_future()  # the caller's was cancelled with it
+        self.done.add_done_callback(lambda _: forget(self))
         for side in (self.client, self.pod):
             if side.sock.fileno() < 0:  # uvloop closes one whose start is cancelled, without a word
                 side.open = False
@@ -223,6 +226,13 @@ class _Pair:
             reset(self.given_back)
         self.end(EndReason.ABORTED, reset=True)
         self._settle()
+
+    def untie(self) -> None:
+        """Cut the cycles, so that the pair goes at once and not with some later garbage collection."""
+        for side in (self.client, self.pod):
+            del side.other, side.pair, side.forward
+            if hasattr(side, "transport"):
+                del side.transport
 
 
 class AsyncioRelay:
@@ -249,10 +259,9 @@ class AsyncioRelay:
         self._schedule()
         try:
             await pair.start()
-            await asyncio.shield(pair.done)
+            await pair.done
         except BaseException:
-            pair.abandon()
-            pair.done.add_done_callback(lambda _: self._forget(pair))
+            pair.abandon(self._forget)
             raise
         self._forget(pair)
         assert pair.ending is not None
@@ -275,6 +284,7 @@ class AsyncioRelay:
     def _forget(self, pair: _Pair) -> None:
         self._count(pair)
         self._pairs.discard(pair)
+        pair.untie()
 
     def _schedule(self) -> None:
         """One timer for all pairs, and none while there is no pair."""
@@ -283,7 +293,7 @@ class AsyncioRelay:
 
     def _sweep(self) -> None:
         self._sweeper = None
+        self._schedule()
         now = self._clock.now()
         for pair in list(self._pairs):
             pair.expire(self._timeouts, now)
-        self._schedule()

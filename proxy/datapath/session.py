@@ -5,12 +5,12 @@ import socket
 
 from proxy.config import ServiceSettings
 from proxy.datapath.connector import Connector
-from proxy.datapath.relay import BY_PROXY, End, EndReason, Relay
+from proxy.datapath.relay import End, Relay
 from proxy.datapath.sockets import reset
-from proxy.errors import ConnectError, HeadwayError, NoEndpoint, ResetEarly
-from proxy.model import Clock
+from proxy.errors import ConnectError, ConnectTimeout, DeadlinePassed, HeadwayError, NoEndpoint, ResetEarly
+from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
-from proxy.observe.access import Story
+from proxy.observe.access import AccessRecord
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
@@ -40,84 +40,92 @@ class Sessions:
     async def serve(self, client: socket.socket) -> None:
         """See one accepted connection through to its end."""
         started = self._clock.now()
-        story = Story(self._settings.name)
+        record = AccessRecord(self._settings.name)
         self._counters.active += 1
         try:
-            await self._tell(client, story, started + self._settings.connect_deadline_s)
+            await self._find_and_relay(client, record, started + self._settings.connect_deadline_s)
         except HeadwayError as error:
-            story.outcome = error.reason
+            record.outcome = error.reason
         finally:
-            self._finish(story, self._clock.now() - started)
+            self._finish(record, self._clock.now() - started)
 
-    async def _tell(self, client: socket.socket, story: Story, deadline: float) -> None:
+    async def _find_and_relay(self, client: socket.socket, record: AccessRecord, deadline: float) -> None:
         """Try endpoints until one takes the connection. Raises the last error."""
         tried: list[Endpoint] = []
         try:
-            await self._some_endpoint(deadline)
-            while (again := await self._try_next(client, story, tried, deadline)) is not None:
+            if not self._pool.members:
+                await self._wait_for_endpoint(deadline)
+            while (again := await self._try_next(client, record, tried, deadline)) is not None:
                 client = again
-                self._counters.retries += 1
         finally:
-            reset(client)  # where no pod took it; a clean end would pass for an empty reply
+            if client.fileno() >= 0:  # no pod took it; a clean end would pass for an empty reply
+                reset(client)
 
-    async def _try_next(
-        self, client: socket.socket, story: Story, tried: list[Endpoint], deadline: float
-    ) -> socket.socket | None:
-        """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
-        latest = deadline - WORTH_TRYING_S
-        with self._pool.lease(tried) as lease:
-            tried.append(lease.endpoint)
-            story.endpoint, story.attempts = lease.endpoint.label, len(tried)
-            last = len(tried) >= min(self._settings.connect_attempts, len(self._pool.members))
-            try:
-                end = await self._attempt(client, lease, 0.0 if last else latest, deadline)
-            except ConnectError as error:
-                lease.failed(error)
-                if last or self._clock.now() >= latest:
-                    raise
-                return client
-            if end.client is None:
-                self._conclude(story, lease, end, deadline)
-            else:
-                lease.failed(ResetEarly("ended before a byte flowed"))
-            return end.client
-
-    async def _some_endpoint(self, deadline: float) -> None:
+    async def _wait_for_endpoint(self, deadline: float) -> None:
         self._counters.waiting += 1
         try:
             async with asyncio.timeout(deadline - self._clock.now()):
-                await self._pool.some_endpoint()
+                await self._pool.wait_for_endpoint()
         except TimeoutError:
             raise NoEndpoint("none was known before the deadline") from None
         finally:
             self._counters.waiting -= 1
 
-    async def _attempt(
-        self, client: socket.socket, lease: Lease, retry_before: float, deadline: float
-    ) -> End:
+    async def _try_next(
+        self, client: socket.socket, record: AccessRecord, tried: list[Endpoint], deadline: float
+    ) -> socket.socket | None:
+        """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
+        if self._clock.now() >= deadline - WORTH_TRYING_S:
+            raise NoEndpoint("none was known in time")
+        with self._pool.lease(tried) as lease:
+            self._counters.retries += bool(tried)
+            tried.append(lease.endpoint)
+            record.endpoint, record.attempts = lease.endpoint.label, len(tried)
+            try:
+                end = await self._attempt(client, lease, deadline)
+                if end.client is None:
+                    self._conclude(record, lease, end, deadline)
+                    return None
+                client = end.client
+                raise ResetEarly("ended before a byte flowed")
+            except ConnectError as error:
+                lease.failed(error)
+                if not self._may_retry(tried, deadline):
+                    reset(client)
+                    raise
+                return client
+
+    def _may_retry(self, tried: list[Endpoint], deadline: float) -> bool:
+        in_time = self._clock.now() < deadline - WORTH_TRYING_S
+        return in_time and len(tried) < self._settings.connect_attempts and self._pool.has_other_than(tried)
+
+    async def _attempt(self, client: socket.socket, lease: Lease, deadline: float) -> End:
         """Connect to the leased endpoint and relay. Raises ConnectError."""
         started = self._clock.now()
-        patience = min(self._settings.connect_timeout_s, deadline - started)
-        pod = await self._connector.connect(lease.endpoint.address, patience)
+        due_s = min(self._settings.connect_timeout_s, self._settings.connect_deadline_s)
+        patience_s = min(due_s, deadline - started)
+        try:
+            pod = await self._connector.connect(lease.endpoint.address, patience_s)
+        except ConnectTimeout as error:
+            if patience_s < due_s - WORTH_TRYING_S:
+                raise DeadlinePassed(f"only {patience_s:.3g} s were left") from error
+            raise
         self._counters.connect_seconds.observe(self._clock.now() - started)
-        return await self._relay.run(client, pod, lease.succeeded, retry_before)
+        return await self._relay.run(client, pod, lease.succeeded, deadline)
 
-    def _conclude(self, story: Story, lease: Lease, end: End, deadline: float) -> None:
-        """Report to the pool what the connection showed of its pod."""
-        story.to_pod, story.from_pod, story.outcome = end.to_pod, end.from_pod, end.reason
+    def _conclude(self, record: AccessRecord, lease: Lease, end: End, deadline: float) -> None:
+        """Report to the pool what the connection showed of its pod, beside its first byte."""
+        record.to_pod, record.from_pod, record.outcome = end.to_pod, end.from_pod, end.reason
         if end.reason not in BY_PROXY:
-            story.ended_by = "pod" if end.pod_first else "client"
-        flowed = bool(end.to_pod or end.from_pod)
-        if end.pod_first and not flowed and self._clock.now() < deadline:
-            lease.failed(ResetEarly("ended before a byte flowed"))
-            story.outcome = ResetEarly.reason
-        elif end.reason is EndReason.POD_RESET and not end.from_pod:
+            record.ended_by = "pod" if end.pod_first else "client"
+        early = not end.from_pod and self._clock.now() < deadline
+        if end.reason is EndReason.POD_RESET and early and (end.to_pod or end.pod_first):
             lease.failed(ResetEarly("reset before it sent a byte"))
-        elif flowed:
+        elif end.reason is EndReason.COMPLETED:
             lease.succeeded()
 
-    def _finish(self, story: Story, seconds: float) -> None:
+    def _finish(self, record: AccessRecord, seconds: float) -> None:
         self._counters.active -= 1
-        self._counters.outcomes[story.outcome] += 1
+        self._counters.outcomes[record.outcome] += 1
         self._counters.connection_seconds.observe(seconds)
-        access.write(story, seconds, self._settings.access_log)
+        access.write(record, seconds, self._settings.access_log)

@@ -3,9 +3,10 @@
 import socket
 import struct
 from contextlib import suppress
-from ipaddress import ip_address
 
 import msgspec
+
+from proxy.model import Address
 
 # A third of the idle time between probes, three of them: dead after twice the idle time.
 KEEPALIVE_PROBES = 3
@@ -19,8 +20,12 @@ class Tuning(msgspec.Struct, frozen=True):
     user_timeout_s: float = 30.0
 
 
-def tune(sock: socket.socket, tuning: Tuning) -> None:
-    """Set the options of a socket to or from a pod."""
+def tune(sock: socket.socket, tuning: Tuning, *, loopback: bool = False) -> None:
+    """Set the options; what a listening socket has, those it accepts inherit (tcp(7)).
+
+    On loopback without the user timeout: it also ends connections whose peer takes a break from reading,
+    and a peer on the same kernel cannot vanish unnoticed.
+    """
     if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -30,20 +35,15 @@ def tune(sock: socket.socket, tuning: Tuning) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // KEEPALIVE_PROBES))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-    if tuning.user_timeout_s:
+    if tuning.user_timeout_s and not loopback:
         # Keepalive says nothing while sent bytes are unacknowledged: without this, 15 minutes of writing
         # into the void when a node dies (linkerd2#13023).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(tuning.user_timeout_s * 1000))
 
 
 def tune_listener(sock: socket.socket, tuning: Tuning) -> None:
-    """Set the options that accepted sockets inherit.
-
-    On loopback without the user timeout: it also ends connections whose peer takes a break from reading
-    (tcp(7)), and a peer on the same kernel cannot vanish unnoticed.
-    """
-    local = sock.family != socket.AF_UNIX and ip_address(sock.getsockname()[0]).is_loopback
-    tune(sock, msgspec.structs.replace(tuning, user_timeout_s=0.0) if local else tuning)
+    tcp = sock.family != socket.AF_UNIX
+    tune(sock, tuning, loopback=tcp and Address(*sock.getsockname()[:2]).is_loopback)
 
 
 def arm_reset(sock: socket.socket) -> None:

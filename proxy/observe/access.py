@@ -5,17 +5,18 @@ import logging
 import msgspec
 
 from proxy.config import AccessLog
+from proxy.model import EndReason
 
 log = logging.getLogger("headway.access")
 
-NOT_A_FAILURE = frozenset({"completed", "client_reset", "idle_timeout"})
+NOT_A_FAILURE = frozenset({EndReason.COMPLETED, EndReason.CLIENT_RESET, EndReason.IDLE_TIMEOUT})
 
 
-class Story(msgspec.Struct):
+class AccessRecord(msgspec.Struct):
     """One connection as the access log tells it; filled in while it happens."""
 
     service: str
-    outcome: str = "aborted"
+    outcome: str = EndReason.ABORTED
     endpoint: str = ""
     attempts: int = 0
     to_pod: int = 0
@@ -23,8 +24,8 @@ class Story(msgspec.Struct):
     ended_by: str = "proxy"
 
 
-def write(story: Story, seconds: float, what: AccessLog) -> None:
-    if what is AccessLog.OFF or (what is AccessLog.FAILURES and story.outcome in NOT_A_FAILURE):
+def write(record: AccessRecord, seconds: float, what: AccessLog) -> None:
+    if what is AccessLog.OFF or (what is AccessLog.FAILURES and record.outcome in NOT_A_FAILURE):
         return
-    fields = {**msgspec.structs.asdict(story), "seconds": round(seconds, 6)}
-    log.info("connection %s", story.outcome, extra={"fields": fields})
+    fields = {**msgspec.structs.asdict(record), "seconds": round(seconds, 6)}
+    log.info("connection %s", record.outcome, extra={"fields": fields})

@@ -21,7 +21,7 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
     query means that nothing was learned: an empty reply for the one family proves nothing about the other.
     """
     kinds = {reply.kind for reply in replies.values() if reply is not None}
-    unheard = {
+    unknown_families = {
         family for family, reply in replies.items() if reply is None or reply.kind is AnswerKind.FAILED
     }
     detail = ", ".join(f"{family} {reply.result}" for family, reply in replies.items() if reply is not None)
@@ -29,8 +29,8 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
         ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips]
         addresses = frozenset(Address(ip, port) for ip in ips)
         partial = None in replies.values()
-        return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unheard), detail, partial)
-    if unheard:
+        return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unknown_families), detail, partial)
+    if unknown_families:
         return Answer(AnswerKind.FAILED, detail=detail)
     kind = AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY
     return Answer(kind, detail=detail)

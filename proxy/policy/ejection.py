@@ -27,12 +27,17 @@ class EjectionRule(msgspec.Struct, frozen=True):
 
 
 class Ejection(msgspec.Struct, frozen=True):
-    """`failures` in a row while serving; `times` ejected lately; `until`: end of the last ejection."""
+    """`failures` in a row while serving; `times` ejected lately; `until`: end of the last ejection.
+
+    `checkable`: whether a passed check refutes what ejected it. A pod that accepts and then resets passes
+    every TCP check; if that brought it back each time, its ejections would never get longer.
+    """
 
     phase: Phase = Phase.SERVING
     failures: int = 0
     times: int = 0
     until: float = 0.0
+    checkable: bool = True
 
 
 def room_to_eject(rule: EjectionRule, members: int, others_out: int, others_usable: bool) -> bool:
@@ -43,7 +48,7 @@ def room_to_eject(rule: EjectionRule, members: int, others_out: int, others_usab
     return others_usable and others_out < max(1, int(members * rule.share))
 
 
-def failed(state: Ejection, rule: EjectionRule, now: float, room: bool) -> Ejection:
+def failed(state: Ejection, rule: EjectionRule, now: float, room: bool, checkable: bool = True) -> Ejection:
     """After one more failed connection; `room` is room_to_eject()'s answer."""
     if state.phase is Phase.EJECTED:
         return state  # tried as the last resort: that it still fails is no news
@@ -54,7 +59,7 @@ def failed(state: Ejection, rule: EjectionRule, now: float, room: bool) -> Eject
     lately = now - state.until <= rule.max_s
     times = state.times + 1 if lately else 1
     length = min(rule.base_s * 2.0 ** min(times - 1, MAX_DOUBLINGS), rule.max_s)
-    return Ejection(Phase.EJECTED, failures, times, now + length)
+    return Ejection(Phase.EJECTED, failures, times, now + length, checkable)
 
 
 def succeeded(state: Ejection) -> Ejection:
@@ -64,6 +69,7 @@ def succeeded(state: Ejection) -> Ejection:
 
 def may_return(state: Ejection, now: float, checked: bool) -> Ejection:
     """An ejected endpoint may be probed once its time is over, or sooner after a passed check."""
-    if state.phase is Phase.EJECTED and (checked or now >= state.until):
+    refuted = checked and state.checkable
+    if state.phase is Phase.EJECTED and (refuted or now >= state.until):
         return Ejection(Phase.PROBING, state.failures, state.times, min(now, state.until))
     return state

@@ -7,7 +7,7 @@ import msgspec
 
 class Status(StrEnum):
     ASSUMED = "assumed"  # came with the first answer: used until a check says otherwise
-    UNCHECKED = "unchecked"  # came later, or never passed: waits for one passed check
+    UNCHECKED = "unchecked"  # came later: waits for one passed check
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
 
@@ -36,8 +36,9 @@ class Health(msgspec.Struct, frozen=True):
 # (status, passed): (next status, how many in a row it takes). What is not listed confirms the status.
 _MOVES: dict[tuple[Status, bool], tuple[Status, str]] = {
     (Status.ASSUMED, True): (Status.HEALTHY, "one"),
-    (Status.ASSUMED, False): (Status.UNCHECKED, "one"),  # it never proved anything
+    (Status.ASSUMED, False): (Status.UNHEALTHY, "fall"),
     (Status.UNCHECKED, True): (Status.HEALTHY, "one"),
+    (Status.UNCHECKED, False): (Status.UNHEALTHY, "fall"),
     (Status.HEALTHY, False): (Status.UNHEALTHY, "fall"),
     (Status.UNHEALTHY, True): (Status.HEALTHY, "rise"),
 }

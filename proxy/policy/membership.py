@@ -37,11 +37,11 @@ def decide(
 
 
 def _obey(before: Membership, answer: Answer) -> Membership:
-    unheard = {address for address in before.members if address.family in answer.unheard}
-    members = answer.addresses | unheard
+    stay = {address for address in before.members if address.family in answer.unknown_families}
+    members = answer.addresses | stay
     if answer.partial:  # the whole answer, a moment later, gives the reason: nothing flaps with every poll
-        return Membership(members, None, before.reason if members == before.members else "obeyed so far")
-    kept = f"; {len(unheard)} kept: their family's query failed" if unheard - answer.addresses else ""
+        return Membership(members, None, before.reason if members == before.members else "obeyed")
+    kept = f"; {len(stay)} kept: their family's query failed" if stay - answer.addresses else ""
     return Membership(members, None, f"obeyed{kept}")
 
 

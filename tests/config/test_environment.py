@@ -226,3 +226,13 @@ def test_any_environment_is_accepted_or_explained(sound: dict[str, str], spoilt:
         assert all(row.value and row.value.isprintable() for row in loaded.rows)
         again = {row.variable: row.value for row in loaded.rows if row.origin != "default"}
         assert from_env(again).settings == loaded.settings
+
+
+@pytest.mark.parametrize("less,more", [("CONNECT_TIMEOUT", "CONNECT_DEADLINE"), ("EJECT_BASE", "EJECT_MAX")])
+def test_a_value_that_another_would_cut_short(less: str, more: str) -> None:
+    """Both set, one makes nonsense of the other: that is said. A default simply gives way."""
+    assert faults(WEB | {f"HEADWAY_{less}": "2s", f"HEADWAY_{more}": "1s"}) == [
+        f"HEADWAY_{less}=2s: is longer than HEADWAY_{more}=1s"
+    ]
+    from_env(WEB | {f"HEADWAY_{less}": "2s", f"HEADWAY_{more}": "2s"})
+    from_env(WEB | {f"HEADWAY_{more}": "500ms"})

@@ -216,7 +216,7 @@ def test_a_connection_that_waits_has_dns_asked_soon() -> None:
         assert not world.pool.resolved
         world.dns.mode = "answer"
 
-        await world.pool.some_endpoint()
+        await world.pool.wait_for_endpoint()
 
         assert world.ips == sorted(IPS)
 

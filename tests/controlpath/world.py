@@ -29,7 +29,7 @@ class World:
         self.discovery = Discovery(
             DnsTarget(host, 80), self.settings, rules, resolver, self.pool, self.clock, Random(7)
         )
-        self.pool.on_trouble = self.discovery.poll_soon
+        self.pool.request_resolve = self.discovery.poll_soon
 
     @property
     def ips(self) -> list[str]:

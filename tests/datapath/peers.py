@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
@@ -150,3 +151,8 @@ def no_descriptor_free() -> Iterator[None]:
         yield
     finally:
         setrlimit(RLIMIT_NOFILE, (soft, hard))
+
+
+def stall(seconds: float) -> None:
+    """The whole process stands still, as under a cgroup's CPU limit."""
+    time.sleep(seconds)

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from proxy.clock import SystemClock
-from proxy.datapath.relay import End, EndReason, Relay, Timeouts
+from proxy.datapath.relay import End, Relay, Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
+from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import Peer, connected
 

@@ -1,6 +1,7 @@
 """Listener, sessions and relay together: from the accept to the close, with every client served."""
 
 import asyncio
+import gc
 import socket
 from pathlib import Path
 
@@ -69,3 +70,22 @@ def test_unix_socket(tmp_path: Path) -> None:
 
     run(test())
     assert not path.exists()
+
+
+def test_connections_leave_no_garbage() -> None:
+    """What a connection needed goes with it; nothing is left to the collector, which would stall all others."""
+
+    async def test() -> None:
+        async with pods(echoing) as (pod,):
+            scene = Scene([pod.address])
+            await scene.ask()
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(20):
+                    await scene.ask()
+                assert gc.collect() < 20
+            finally:
+                gc.enable()
+
+    run(test())

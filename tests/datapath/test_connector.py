@@ -18,6 +18,7 @@ from tests.datapath.peers import (
     no_descriptor_free,
     no_socket_lost,
     refusing,
+    stall,
 )
 from tests.support import run
 
@@ -50,6 +51,20 @@ def test_refused() -> None:
                 await Connector(Tuning()).connect(address, 10.0)
 
         assert (caught.value.reason, caught.value.source) == ("refused", "upstream")
+
+    run(test())
+
+
+def test_a_stall_of_our_own_is_not_the_pods() -> None:
+    """A pod that answered in time is connected, even if the sidecar got no CPU until after the deadline."""
+
+    async def test() -> None:
+        with listening() as listener:
+            connecting = asyncio.create_task(Connector(Tuning()).connect(address_of(listener), 0.02))
+            await asyncio.sleep(0)
+            stall(0.06)
+
+            (await connecting).close()
 
     run(test())
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from proxy.datapath.relay import EndReason
+from proxy.model import EndReason
 from tests.datapath.peers import MIB, Peer
 from tests.datapath.relays import Bench, Engine, Relayed
 from tests.support import run

@@ -9,7 +9,7 @@ from resource import getpagesize
 
 import pytest
 
-from proxy.datapath.relay import EndReason
+from proxy.model import EndReason
 from tests.datapath.peers import MIB, settled
 from tests.datapath.relays import Bench, Engine
 from tests.datapath.test_relay import Who, ends

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from proxy.datapath.relay import EndReason, Relay
+from proxy.datapath.relay import Relay
+from proxy.model import EndReason
 from tests.datapath.peers import Peer, connected, no_socket_lost
 from tests.datapath.relays import Bench, Engine
 from tests.datapath.test_relay import Who, ends

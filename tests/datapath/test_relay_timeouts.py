@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from proxy.datapath.relay import EndReason, Timeouts
+from proxy.datapath.relay import Timeouts
+from proxy.model import EndReason
 from tests.datapath.peers import MIB
 from tests.datapath.relays import Bench, Engine
 from tests.datapath.test_relay import Who, ends
@@ -143,5 +144,25 @@ def test_zero_is_never(engine: Engine, half_closed: bool) -> None:
             await it.pod.send(b"at last")
 
             assert await it.client.receive(7) == b"at last"
+
+    run(test())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["client", "pod"])
+def test_quiet_before_the_fin(engine: Engine, first: Who) -> None:
+    """The half-close time begins with the FIN: a reply after a long silence and a FIN still arrives."""
+
+    async def test() -> None:
+        async with Bench(engine, Timeouts(60.0, SHORT_S)).relayed() as it:
+            one, other = ends(it, first)
+            await one.send(b"question")
+            assert await other.receive(8) == b"question"
+            await asyncio.sleep(SHORT_S * 2)
+            one.finish()
+            await asyncio.sleep(SHORT_S / 2)
+            await other.send(b"answer")
+
+            assert await one.receive(6) == b"answer"
 
     run(test())

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.datapath.relay import End, EndReason
+from proxy.datapath.relay import End
+from proxy.model import EndReason
 from tests.datapath.peers import MIB, Peer, no_socket_lost
 from tests.datapath.relays import Bench, Engine, Relayed
 from tests.support import run

@@ -44,7 +44,7 @@ def test_two_families(v4: AnswerKind | None, v6: AnswerKind | None) -> None:
     assert answer.kind is WANT[frozenset(kinds.values())]
     assert answer.addresses == addresses
     if answer.kind is ENDPOINTS:
-        assert answer.unheard == {family for family, kind in kinds.items() if kind in (None, FAILED)}
+        assert answer.unknown_families == {family for family, kind in kinds.items() if kind in (None, FAILED)}
         assert answer.partial == (None in kinds.values())
 
 

@@ -81,6 +81,14 @@ def test_a_passed_check_brings_probation_forward() -> None:
     assert failed(probing, RULE, 1.5, room=True).until == 1.5 + 10
 
 
+def test_a_check_refutes_only_what_it_can_meet() -> None:
+    """A pod that accepts and then resets passes each check; its ejections get longer all the same."""
+    out = failed(fail(Ejection(), 2), RULE, 0.0, room=True, checkable=False)
+
+    assert may_return(out, 1.0, checked=True) == out
+    assert may_return(out, 5.0, checked=False).phase is Phase.PROBING
+
+
 def test_probation() -> None:
     """One connection decides: a success brings it back, a failure ejects it again at once."""
     probing = may_return(fail(Ejection(), 3), 5.0, checked=False)

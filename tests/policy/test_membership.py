@@ -14,8 +14,10 @@ HOLD_S = 30.0
 EMPTY, NXDOMAIN, FAILED = Answer(AnswerKind.EMPTY), Answer(AnswerKind.NXDOMAIN), Answer(AnswerKind.FAILED)
 
 
-def answer(*addresses: Address, unheard: frozenset[Family] = frozenset(), partial: bool = False) -> Answer:
-    return Answer(AnswerKind.ENDPOINTS, frozenset(addresses), unheard, partial=partial)
+def answer(
+    *addresses: Address, unknown_families: frozenset[Family] = frozenset(), partial: bool = False
+) -> Answer:
+    return Answer(AnswerKind.ENDPOINTS, frozenset(addresses), unknown_families, partial=partial)
 
 
 def known(*addresses: Address, since: float | None = None) -> Membership:
@@ -31,9 +33,9 @@ V4_UNHEARD, V6_UNHEARD = frozenset({Family.IPV4}), frozenset({Family.IPV6})
         (Membership(), answer(A, B), NOBODY, 0, known(A, B), "obeyed"),
         (known(A, B), answer(B, C), NOBODY, 0, known(B, C), "obeyed"),
         (known(A, B), answer(B, C), {B}, 0, known(B, C), "obeyed"),
-        (known(A, V6), answer(B, unheard=V6_UNHEARD), {V6}, 0, known(B, V6), "1 kept"),
-        (known(A, V6), answer(V6, unheard=V4_UNHEARD), NOBODY, 0, known(A, V6), "1 kept"),
-        (known(A), answer(A, unheard=V6_UNHEARD), NOBODY, 0, known(A), "obeyed"),
+        (known(A, V6), answer(B, unknown_families=V6_UNHEARD), {V6}, 0, known(B, V6), "1 kept"),
+        (known(A, V6), answer(V6, unknown_families=V4_UNHEARD), NOBODY, 0, known(A, V6), "1 kept"),
+        (known(A), answer(A, unknown_families=V6_UNHEARD), NOBODY, 0, known(A), "obeyed"),
         (known(A, B), FAILED, {A, B}, 1e9, known(A, B), "the query failed"),
         (Membership(), FAILED, NOBODY, 0, Membership(), "the query failed"),
         (Membership(), NXDOMAIN, NOBODY, 7, known(since=7), "nxdomain obeyed"),
@@ -80,7 +82,7 @@ def test_a_failed_query_keeps_the_doubt() -> None:
 
 def test_half_an_answer_is_used_at_once() -> None:
     """What one family brings counts while the other's query is under way, whose endpoints stay."""
-    so_far = decide(known(A, V6), answer(B, unheard=V6_UNHEARD, partial=True), NOBODY, HOLD_S, 0)
+    so_far = decide(known(A, V6), answer(B, unknown_families=V6_UNHEARD, partial=True), NOBODY, HOLD_S, 0)
 
     assert so_far.members == {B, V6}
 
@@ -88,7 +90,7 @@ def test_half_an_answer_is_used_at_once() -> None:
 def test_half_an_answer_gives_no_reason() -> None:
     """A poll whose halves come one by one leaves the reason as it was: "obeyed", not "kept"."""
     before = decide(Membership(), answer(A, V6), NOBODY, HOLD_S, 0)
-    half = decide(before, answer(A, unheard=V6_UNHEARD, partial=True), NOBODY, HOLD_S, 5)
+    half = decide(before, answer(A, unknown_families=V6_UNHEARD, partial=True), NOBODY, HOLD_S, 5)
 
     assert half.reason == before.reason == decide(half, answer(A, V6), NOBODY, HOLD_S, 5).reason
 

@@ -30,6 +30,21 @@ def test_an_idle_process_ends_after_the_quiet_time(number: signal.Signals) -> No
     run(story())
 
 
+def test_a_signal_while_it_starts() -> None:
+    """Python still imports when SIGTERM comes: the process ends as asked, with 0."""
+
+    async def story() -> None:
+        proxy = Proxy({"TARGET": "static://127.0.0.1:1"})
+        await proxy.start()
+        await proxy.handles(signal.SIGTERM)
+        proxy.signal(signal.SIGTERM)
+
+        assert await proxy.ends() == 0
+        assert proxy.log == ""
+
+    run(story())
+
+
 def test_egress_works_until_the_application_is_done() -> None:
     """While a connection is open, SIGTERM changes nothing: it lives on and new ones are served."""
 

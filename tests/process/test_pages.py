@@ -184,3 +184,18 @@ def test_a_scrape_reaches_both_families_by_default() -> None:
                 writer.close()
 
     run(story())
+
+
+def test_silent_connections_cannot_take_the_pages_away() -> None:
+    """The telemetry port is open to the cluster: 300 connections that say nothing block neither it nor us."""
+
+    async def story() -> None:
+        async with pods(1) as some, running(TARGET=static(some)) as proxy:
+            silent = [await asyncio.open_connection("127.0.0.1", proxy.telemetry_port) for _ in range(300)]
+            assert (await proxy.page("/readyz")).status == 200
+            assert await proxy.metric("process_open_fds") < 100
+            await ask_once(proxy.address)
+            for _, writer in silent:
+                writer.transport.abort()
+
+    run(story())

@@ -20,9 +20,6 @@ class FakeClock:
     def now(self) -> float:
         return self.time
 
-    def wall(self) -> float:
-        return self.time
-
     def advance(self, seconds: float) -> None:
         self.time += seconds
 

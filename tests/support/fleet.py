@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from random import Random
 
-from proxy.errors import HeadwayError, Refused
+from proxy.errors import ConnectError, Refused
 from proxy.model import Address, Answer, AnswerKind
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
@@ -70,7 +70,7 @@ class Stage:
         assert lease.endpoint is pod
         return lease
 
-    def fail(self, number: int, times: int = 1, error: HeadwayError | None = None) -> None:
+    def fail(self, number: int, times: int = 1, error: ConnectError | None = None) -> None:
         for _ in range(times):
             with self.lease(number) as lease:
                 lease.failed(error or Refused())

@@ -112,6 +112,14 @@ class Proxy:
 
         await eventually(look)
 
+    async def handles(self, number: signal.Signals) -> None:
+        """Returns once the process has a handler for this signal."""
+
+        async def look() -> bool:
+            return bool(int(self._status(r"SigCgt:\s+(\w+)"), 16) >> (number - 1) & 1)
+
+        await eventually(look)
+
     def signal(self, number: signal.Signals) -> None:
         self.child.signal(number)
 
@@ -121,10 +129,12 @@ class Proxy:
             return await self.child.wait()
 
     def resident_mib(self) -> float:
-        status = Path(f"/proc/{self.child.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        return int(self._status(r"VmRSS:\s+(\d+) kB")) / 1024
+
+    def _status(self, pattern: str) -> str:
+        found = re.search(pattern, Path(f"/proc/{self.child.pid}/status").read_text())
         assert found is not None
-        return int(found[1]) / 1024
+        return found[1]
 
 
 @asynccontextmanager
