@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from proxy import __version__, config
-from proxy.admin import server
+from proxy.admin import server, views
 from proxy.bind import bind, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import DnsTarget, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
@@ -32,7 +32,7 @@ from proxy.errors import SettingsError, StartError
 from proxy.model import Answer, AnswerKind
 from proxy.observe import logs
 from proxy.observe.counters import ServiceCounters
-from proxy.observe.metrics import EndpointRow, Snapshot
+from proxy.observe.metrics import Snapshot
 from proxy.policy.admission import connection_cap
 from proxy.policy.endpoint import State
 from proxy.policy.search import SearchRules, parse_resolv_conf
@@ -117,42 +117,12 @@ class Service:
             self._was_ready = True
         return ""
 
-    def answer_age_s(self) -> float | None:
-        if self.discovery is None or self.pool.last_good_at is None:
-            return None
-        return self._clock.now() - self.pool.last_good_at
-
     def snapshot(self) -> Snapshot:
         self.relay.account()
-        return Snapshot(
-            self.settings.name,
-            self.counters,
-            [EndpointRow(each.label, each.in_flight, each.picks) for each in self.pool.endpoints],
-            {state.value: count for state, count in self.pool.states().items()},
-            self.answer_age_s(),
-        )
+        return views.snapshot(self.settings, self.pool)
 
-    def picture(self) -> dict[str, Any]:
-        """This service as /endpoints shows it."""
-        states = self.pool.states()
-        return {
-            "service": self.settings.name,
-            "target": str(self.settings.target),
-            "listen": self.listens_on,
-            "balancer": self.settings.balancer,
-            "membership": self.pool.reason,
-            "answer_age_seconds": self.answer_age_s(),
-            "states": {state.value: count for state, count in states.items() if count},
-            "endpoints": [
-                {
-                    "endpoint": each.label,
-                    "state": each.state,
-                    "connections_active": each.in_flight,
-                    "picks": each.picks,
-                }
-                for each in sorted(self.pool.endpoints, key=lambda each: each.address)
-            ],
-        }
+    def overview(self) -> dict[str, Any]:
+        return views.overview(self.settings, self.pool, self.listens_on)
 
 
 class App:
@@ -237,7 +207,7 @@ class App:
         return [service.snapshot() for service in self._services]
 
     def endpoints(self) -> dict[str, Any]:
-        return {"services": [service.picture() for service in self._services]}
+        return {"services": [service.overview() for service in self._services]}
 
     def config(self) -> dict[str, Any]:
         return {row.variable: {"value": row.value, "origin": row.origin} for row in self._loaded.rows}

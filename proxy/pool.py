@@ -66,7 +66,6 @@ class Pool:
     def __init__(self, settings: ServiceSettings, counters: ServiceCounters, clock: Clock, rng: Rng) -> None:
         self.name = settings.name
         self.counters = counters
-        self.resolved = False  # whether a first answer came, whatever it said
         self.last_good_at: float | None = None  # when discovery last learned something
         self.members: tuple[Endpoint, ...] = ()  # the endpoints that discovery lists
         self.on_members_changed: Callable[[], None] = lambda: None
@@ -110,6 +109,15 @@ class Pool:
         """Why the membership is what it is."""
         return self._membership.reason
 
+    @property
+    def resolved(self) -> bool:
+        """Whether a first answer came, whatever it said."""
+        return self.last_good_at is not None
+
+    def answer_age_s(self) -> float | None:
+        """Since when discovery has learned nothing; None before the first answer."""
+        return None if self.last_good_at is None else self._clock.now() - self.last_good_at
+
     def states(self) -> dict[State, int]:
         """How many endpoints are in each state."""
         self._refresh()
@@ -124,7 +132,7 @@ class Pool:
         """Let the membership follow `answer`, as far as policy lets it."""
         now = self._clock.now()
         if answer.kind is not AnswerKind.FAILED:
-            self.resolved, self.last_good_at = True, now
+            self.last_good_at = now
         before = self._membership
         failing = {each.address for each in self.members if each.failing}
         self._membership = decide(before, answer, failing, self._hold_s, now)

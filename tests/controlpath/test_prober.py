@@ -31,14 +31,14 @@ def test_a_new_pod_is_checked_soon() -> None:
 
     async def story() -> None:
         checks = Checks()
-        world = Checked(checks, HEALTH_INTERVAL="1s")
+        world = Checked(checks, HEALTH_INTERVAL="4s")
         world.discover(pod(1))
         world.discover(pod(1), pod(2))
         began = asyncio.get_running_loop().time()
         assert (world.state(pod(1)), world.state(pod(2))) == (State.READY, State.UNCHECKED)
         await world.until(pod(2), State.READY)
 
-        assert checks.times[pod(2)][0] - began < 0.11
+        assert checks.times[pod(2)][0] - began < 1.0
 
     run(story())
 
@@ -54,7 +54,7 @@ def test_checks_are_jittered() -> None:
 
         gaps = [later - earlier for earlier, later in pairwise(checks.times[pod(1)])]
         assert min(gaps) >= 0.078
-        assert sorted(gaps)[len(gaps) // 2] < 0.13
+        assert sorted(gaps)[len(gaps) // 2] < 0.2
         assert max(gaps) - min(gaps) > 0.015
 
     run(story())

@@ -73,7 +73,7 @@ def test_unix_socket(tmp_path: Path) -> None:
 
 
 def test_connections_leave_no_garbage() -> None:
-    """What a connection needed goes with it; nothing is left to the collector, which would stall all others."""
+    """What a connection needed goes with it: the collector, which stalls all others, finds nothing."""
 
     async def test() -> None:
         async with pods(echoing) as (pod,):

@@ -195,7 +195,7 @@ def test_delay() -> None:
 
     async def test(dns: DnsServer) -> None:
         loop = asyncio.get_running_loop()
-        dns.delay_s = 0.06
+        dns.delay_s = 0.2
         dns.delay_for["A"] = 0.0
         began = loop.time()
         await ask(dns, "A")
@@ -203,8 +203,8 @@ def test_delay() -> None:
         await asyncio.gather(ask(dns, "AAAA"), ask(dns, "AAAA", tcp=True), ask(dns, "AAAA"))
         slow = loop.time() - began
 
-        assert quick < 0.05
-        assert 0.06 <= slow < 0.15  # side by side, not one after the other
+        assert quick < 0.2 <= slow
+        assert slow < 0.6  # side by side, not one after the other
 
     with_server(test)
 

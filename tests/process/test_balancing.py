@@ -99,7 +99,7 @@ def test_a_pod_that_flaps(settings: dict[str, str], flaps: int) -> None:
             running_on.set()
             await asyncio.gather(*clients)
 
-            assert sum(served.values()) > 1000
+            assert sum(served.values()) > 100
             assert served[some[0].ip] > 0 or not settings  # by default it is ejected before long
 
     run(story(), within_s=60)
