@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import uvloop
 
 from proxy import __version__, config
 from proxy.admin import server, views
-from proxy.bind import bind, listens_on, unbind
+from proxy.bind import bind, leads_to, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import DnsTarget, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
 from proxy.controlpath.discovery import Discovery
@@ -55,9 +56,12 @@ def main() -> int:
         print(f"headway: {error}", file=sys.stderr)
         return WRONG_SETTINGS
     settings = loaded.settings
-    logs.set_up(settings.log_level, settings.log_format, settings.pod)
+    finish_logs = logs.set_up(settings.log_level, settings.log_format, settings.pod)
     try:
-        return uvloop.run(App(loaded).run())
+        try:
+            return uvloop.run(App(loaded).run())
+        finally:
+            finish_logs()
     except StartError as error:
         print(f"headway: {error}", file=sys.stderr)
         return NOT_STARTED
@@ -90,7 +94,9 @@ class Service:
         self.discovery: Discovery | None = None
         if isinstance(settings.target, DnsTarget):
             resolver = AresResolver(settings.dns_servers, settings.dns_timeout_s)
-            self.discovery = Discovery(settings.target, settings, search, resolver, self.pool, clock, rng)
+            self.discovery = Discovery(
+                settings.target, settings, search, resolver, partial(leads_to, socks), self.pool, clock, rng
+            )
             self.pool.request_resolve = self.discovery.poll_soon
 
     def start(self) -> None:
@@ -141,7 +147,7 @@ class App:
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
         async with AsyncExitStack() as cleanup:
             self._bind(cleanup)
             await self._serve_pages(cleanup)
@@ -177,7 +183,8 @@ class App:
             self._pages.append(f"{pages_of.__name__} on {', '.join(map(listens_on, socks))}")
             await server.serve(pages_of(self), socks, cleanup)
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
+        log.info("got %s", number.name)
         if self._drain_asked.is_set():
             self.quit()
         self.drain()

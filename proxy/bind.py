@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from proxy.config import PREFIX, Listen
@@ -13,6 +13,7 @@ from proxy.errors import StartError
 from proxy.model import Address
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
+EVERY_IP = frozenset({"0.0.0.0", "::"})
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 # A closed socket no longer tells its path, and the server of the pages closes its own.
@@ -94,6 +95,7 @@ def _unix(path: str) -> socket.socket:
     with _opening(socket.AF_UNIX) as sock:
         _remove_stale(path)
         sock.bind(path)
+        os.chmod(path, 0o666)  # as open as a port on loopback: the application rarely has our uid
         _paths[sock] = path
     return sock
 
@@ -112,6 +114,26 @@ def listens_on(sock: socket.socket) -> str:
     """Where `sock` listens, written as in LISTEN; with port 0 only the socket knows."""
     name = sock.getsockname()
     return f"unix:{name}" if sock.family == socket.AF_UNIX else str(Address(*name[:2]))
+
+
+def leads_to(socks: Iterable[socket.socket], address: Address) -> bool:
+    """Whether a connection to `address` would arrive at one of `socks`."""
+    for sock in socks:
+        if sock.family != socket.AF_UNIX:
+            ip, port = sock.getsockname()[:2]
+            if port == address.port and (ip == address.ip or (ip in EVERY_IP and _is_here(address.ip))):
+                return True
+    return False
+
+
+def _is_here(ip: str) -> bool:
+    """Whether this host has `ip`: only such an address can be bound."""
+    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
 
 
 def unbind(sock: socket.socket) -> None:

@@ -80,12 +80,18 @@ def demo(
     raise typer.Exit(play(pods, seconds, balancer.value, as_json))
 
 
+def _admin_address(text: str) -> Listen:
+    if text == "off":
+        raise typer.BadParameter(f"the admin pages are off; {PREFIX}ADMIN_LISTEN says where they would be")
+    return parse_listen(text)
+
+
 @commands.command()
 def endpoints(
     admin: Annotated[
         Listen,
         typer.Option(
-            parser=parse_listen,
+            parser=_admin_address,
             metavar="ADDRESS",
             envvar=PREFIX + "ADMIN_LISTEN",
             help="Where the sidecar's admin pages are.",

@@ -65,6 +65,11 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str = ""
     partial: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every query brought endpoints or the certainty that there are none of its family."""
+        return self.kind is AnswerKind.ENDPOINTS and not self.unknown_families
+
     def __str__(self) -> str:
         count = f" {len(self.addresses)}" if self.addresses else ""
         return f"{self.kind}{count}" + (f" ({self.detail})" if self.detail else "")

@@ -86,6 +86,7 @@ class Pool:
 
         self._known: dict[Address, Endpoint] = {}  # members, and those that still have leases or history
         self._membership = Membership()
+        self._first_answer = False  # whether endpoints come that have no peers yet, or only just got them
         self._has_members = asyncio.Event()
         self._probing: list[Endpoint] = []
         self._stale = False  # whether the snapshots below are behind the endpoints' states
@@ -138,8 +139,11 @@ class Pool:
         self._membership = decide(before, answer, failing, self._hold_s, now)
         added = self._membership.members - before.members
         removed = before.members - self._membership.members
+        if not before.members:
+            self._first_answer = True
         for address in added:
-            self._add(address, first=not before.members)
+            self._add(address)
+        self._first_answer &= answer.partial
         for address in removed:
             self._known[address].gone_at = now
         self._forget(now)
@@ -147,11 +151,12 @@ class Pool:
             self._follow_membership()
             self._tell(added, removed, answer)
         elif self._membership.reason != before.reason:
-            log.info("%s: answer %s: %s", self.name, answer, self._membership.reason)
+            level = logging.INFO if answer.is_whole else logging.WARNING
+            log.log(level, "%s: answer %s: %s", self.name, answer, self._membership.reason)
 
-    def _add(self, address: Address, *, first: bool) -> None:
+    def _add(self, address: Address) -> None:
         # Endpoints that come all at once have no proven peer to be preferred to: they are used at once.
-        status = Status.ASSUMED if first or not self._checked else Status.UNCHECKED
+        status = Status.ASSUMED if self._first_answer or not self._checked else Status.UNCHECKED
         endpoint = self._known.setdefault(address, Endpoint(address, Health(status)))
         endpoint.gone_at, endpoint.health = None, Health(status)
 
@@ -170,7 +175,8 @@ class Pool:
     def _tell(self, added: Collection[Address], removed: Collection[Address], answer: Answer) -> None:
         changes = (("added", added), ("removed", removed))
         parts = [f"{verb} {', '.join(map(str, sorted(some)))}" for verb, some in changes if some]
-        log.info("%s: %s (answer %s: %s)", self.name, "; ".join(parts), answer, self._membership.reason)
+        level = logging.INFO if answer.kind is AnswerKind.ENDPOINTS else logging.WARNING
+        log.log(level, "%s: %s (answer %s: %s)", self.name, "; ".join(parts), answer, self._membership.reason)
 
     # --- checks and connections -----------------------------------------------------------------
 
@@ -212,7 +218,9 @@ class Pool:
         yield
         if endpoint.state is not before:
             self._stale = True
-            log.info("%s: %s is %s, was %s (%s)", self.name, endpoint.label, endpoint.state, before, why)
+            level = logging.WARNING if endpoint.state.is_trouble else logging.INFO
+            change = f"{endpoint.label} is {endpoint.state}, was {before}"
+            log.log(level, "%s: %s (%s)", self.name, change, why)
 
     # --- the data path --------------------------------------------------------------------------
 

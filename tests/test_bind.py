@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.bind import bind, listens_on, unbind
+from proxy.bind import bind, leads_to, listens_on, unbind
 from proxy.config import Listen
 from proxy.errors import StartError
+from proxy.model import Address
 
 Open = Callable[[Listen], list[socket.socket]]
 
@@ -252,3 +253,34 @@ def test_where_a_unix_socket_listens(opened: Open, path: str) -> None:
     (sock,) = opened(Listen(path=path))
 
     assert listens_on(sock) == f"unix:{path}"
+
+
+@pytest.mark.parametrize(
+    "host,ip,leads",
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("::1", "::1", True),
+        ("", "127.0.0.9", True),
+        ("", "::1", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_what_leads_back(opened: Open, host: str, ip: str, leads: bool) -> None:
+    """An address leads to a listener if a connection to it arrives there, and only with its port."""
+    (sock,) = opened(Listen(host, 0))
+
+    assert leads_to([sock], Address(ip, port_of(sock))) is leads
+    assert not leads_to([sock], Address(ip, port_of(sock) + 1))
+
+
+def test_nothing_leads_to_a_unix_socket(opened: Open, path: str) -> None:
+    """A pod's address is never that of a file."""
+    assert not leads_to(opened(Listen(path=path)), Address("127.0.0.1", 80))
+
+
+def test_any_user_of_the_pod_may_connect(opened: Open, path: str) -> None:
+    """A Unix socket is as open as a port on loopback: the application rarely has the sidecar's uid."""
+    opened(Listen(path=path))
+
+    assert os.stat(path).st_mode & 0o777 == 0o666

@@ -109,8 +109,9 @@ def test_log_of_discovery(caplog: pytest.LogCaptureFixture) -> None:
         "web: added 10.0.0.2:80; removed 10.0.0.0:80 (answer endpoints 2: obeyed)",
         "web: answer nxdomain: nxdomain not believed yet: 2 endpoints still prove alive",
         "web: removed 10.0.0.1:80, 10.0.0.2:80 (answer nxdomain: nxdomain obeyed: it lasted 30 s)",
-        "web: answer failed: kept: the query failed",
+        "web: answer failed: no endpoint is known: the query failed",
     ]
+    assert [record.levelname for record in caplog.records] == ["INFO"] * 2 + ["WARNING"] * 3
 
 
 def test_two_families_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Serves the telemetry and admin pages; knows HTTP, and asks a Status for everything else."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -9,8 +10,11 @@ from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.observe.metrics import Snapshot, render
+
+log = logging.getLogger("headway.admin")
 
 STOP_WITHIN_S = 1.0
 MOST_CONNECTIONS = 24  # of each server: they come out of the reserve of descriptors
@@ -28,6 +32,14 @@ class Status(Protocol):
     def config(self) -> Any: ...
     def drain(self) -> None: ...
     def quit(self) -> None: ...
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """A stranger's broken request got its 400; it is no error of ours with a traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
 
 
 def telemetry(status: Status) -> web.Application:
@@ -104,6 +116,7 @@ def _shows(what: Callable[[], Any]) -> Callable[[web.Request], Any]:
 
 def _does(action: Callable[[], None], word: str) -> Callable[[web.Request], Any]:
     async def do(request: web.Request) -> web.Response:
+        log.info("%s, as POST %s asks", word, request.path)
         # After the reply is out: whoever asked should hear of it.
         asyncio.get_running_loop().call_later(0.05, action)
         return web.Response(text=f"{word}\n")

@@ -247,7 +247,7 @@ def _target(text: str) -> Target:
     if scheme == "static":
         # dict: order stays, a pod named twice is one pod
         return StaticTarget(tuple(dict.fromkeys(address(part.strip()) for part in rest.split(","))))
-    raise ValueError(f"has the scheme {scheme}://, which is not known; write host:port without it")
+    raise ValueError(f"has the scheme {scheme}://, which is not known")
 
 
 def _dns_target(text: str) -> Target:

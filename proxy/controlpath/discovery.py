@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from proxy.config import DnsTarget, IpFamily, ServiceSettings
 from proxy.controlpath.resolver import Resolver
-from proxy.model import Answer, AnswerKind, Clock, Family, Rng
-from proxy.policy.answers import Reply, merge
+from proxy.model import Address, Answer, AnswerKind, Clock, Family, Rng
+from proxy.policy.answers import Reply, merge, without
 from proxy.policy.jitter import jittered
 from proxy.policy.search import SearchRules, candidates
 from proxy.pool import Pool
+from proxy.tasks import spawn
 
 log = logging.getLogger("headway.discovery")
 
 EARLIEST_S = 1.0  # trouble asks for a poll, but never more than once in this time
+RESOLUTION_DELAY_S = 0.05  # RFC 8305 3: how long one family's addresses wait for the other's
 SEARCH_AGAIN_S = 60.0  # how often names that come before the one that worked are asked again
 
 # Of the answers for several names, the one furthest down counts. Like glibc, go on after an empty one: to
@@ -37,6 +39,7 @@ class Discovery:
         settings: ServiceSettings,
         search: SearchRules,
         resolver: Resolver,
+        leads_back: Callable[[Address], bool],
         pool: Pool,
         clock: Clock,
         rng: Rng,
@@ -49,6 +52,8 @@ class Discovery:
         self._families = _FAMILIES[settings.ip_family]
         self._interval_s = settings.dns_interval_s
         self._resolver = resolver
+        self._leads_back = leads_back
+        self._refused: set[Address] = set()  # what led back in the last answer
         self._pool = pool
         self._clock = clock
         self._rng = rng
@@ -88,21 +93,34 @@ class Discovery:
 
     def _found(self, name: str) -> None:
         if name != self._name:
-            log.info("%s: %s is %s", self._pool.name, self._host, name)
+            if not self._host.endswith("."):
+                log.info("%s: %s is %s", self._pool.name, self._host, name)
             self._name = name
             self._names = self._names[: self._names.index(name) + 1]
 
     async def _look_up(self, name: str) -> Answer:
-        """What DNS says of `name`. Addresses of the family that answers first are used at once."""
-        replies: dict[Family, Reply | None] = dict.fromkeys(self._families)
-        for coming in asyncio.as_completed([self._query(name, family) for family in self._families]):
-            family, reply = await coming
-            replies[family] = reply
-            if reply.kind is AnswerKind.ENDPOINTS and None in replies.values():
-                self._pool.apply(merge(replies, self._port))
-        return merge(replies, self._port)
+        """What DNS says of `name`. A family whose addresses come first does not wait long for the other."""
+        queries = {each: spawn(self._query(name, each), name=f"{each} of {name}") for each in self._families}
+        await asyncio.wait(queries.values(), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(queries.values(), timeout=RESOLUTION_DELAY_S)
+        answer = self._answer(queries)
+        if answer.partial:
+            self._pool.apply(answer)
+        await asyncio.wait(queries.values())
+        return self._answer(queries)
 
-    async def _query(self, name: str, family: Family) -> tuple[Family, Reply]:
+    async def _query(self, name: str, family: Family) -> Reply:
         reply = await self._resolver.query(name, family)
         self._pool.counters.dns_queries[reply.result] += 1
-        return family, reply
+        return reply
+
+    def _answer(self, queries: Mapping[Family, asyncio.Task[Reply]]) -> Answer:
+        """What is known so far, without addresses that lead back to this very service."""
+        replies = {family: query.result() if query.done() else None for family, query in queries.items()}
+        answer = merge(replies, self._port)
+        ours = {address for address in answer.addresses if self._leads_back(address)}
+        if ours - self._refused:
+            where = f"{', '.join(map(str, sorted(ours)))}, where this service itself listens"
+            log.error("%s: DNS leads back to %s: not used", self._pool.name, where)
+        self._refused = ours
+        return without(answer, ours)

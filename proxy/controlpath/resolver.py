@@ -10,9 +10,9 @@ from aiodns import error as ares
 
 from proxy.model import Address, AnswerKind, Family
 from proxy.policy.answers import Reply
+from proxy.tasks import spawn
 
-TRIES = 3
-TICKS_PER_TRY = 4  # how often c-ares may look whether the next try is due
+PATIENCE = (1 / 7, 2 / 7, 4 / 7)  # shares of the deadline: how long to wait before asking once more
 _QTYPE = {Family.IPV4: "A", Family.IPV6: "AAAA"}
 _FAILURES = {
     ares.ARES_ESERVFAIL: "servfail",
@@ -30,10 +30,10 @@ class Resolver(Protocol):
 class AresResolver:
     """DNS by c-ares: query ids and source ports are random, a truncated answer is asked again over TCP.
 
-    Each query has a channel of its own. c-ares would answer from its cache (NXDOMAIN too) until the TTL is
-    over, shorten timeouts it was told by what it measured, and may lose a callback for ever (1.34.7): a fresh
-    channel costs 0.4 ms and rules all of that out. A and AAAA also leave from different ports, so that the
-    kernel's conntrack race (kubernetes#56903) does not drop one of them.
+    Each try has a channel of its own. c-ares would answer from its cache (NXDOMAIN too) until the TTL is
+    over, shorten timeouts it was told by what it measured, drop what comes after its next try, and may lose
+    a callback for ever (1.34.7): a fresh channel costs 0.4 ms and rules all of that out. A and AAAA also
+    leave from different ports, so that the kernel's conntrack race (kubernetes#56903) drops neither.
     """
 
     def __init__(self, servers: Sequence[Address], timeout_s: float) -> None:
@@ -41,25 +41,39 @@ class AresResolver:
         self._timeout_s = timeout_s
 
     async def query(self, name: str, family: Family) -> Reply:
+        """Asks up to three times; the first good reply to any of them counts, a slow server's too."""
+        reply = Reply(AnswerKind.FAILED, result="timeout")
+        asked: set[asyncio.Task[Reply]] = set()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._ask(name, family)
-        except TimeoutError:
-            return Reply(AnswerKind.FAILED, result="timeout")
+            for number, share in enumerate(PATIENCE):
+                asked.add(spawn(self._ask(name, family, number), name=f"DNS query for {name}"))
+                patience_s = share * self._timeout_s
+                done, asked = await asyncio.wait(
+                    asked, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for each in done:
+                    reply = each.result() if reply.kind is AnswerKind.FAILED else reply
+                if reply.kind is not AnswerKind.FAILED or not asked:
+                    break
+        finally:
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        return reply
+
+    async def _ask(self, name: str, family: Family, number: int) -> Reply:
+        channel = None
+        try:
+            channel = _Channel(self._servers or None, timeout=self._timeout_s, tries=1)
+            channel.begin_with(number)
+            return _success(await channel.query_dns(name, _QTYPE[family]))
         except aiodns.error.DNSError as error:
             return _failure(error.args[0])
         except (pycares.AresError, UnicodeError):  # no descriptor left; no name that DNS could carry
             return Reply(AnswerKind.FAILED, result="error")
-
-    async def _ask(self, name: str, family: Family) -> Reply:
-        # c-ares doubles the wait with each try: 1/7 + 2/7 + 4/7 of the deadline for one server, but
-        # 250 ms at least: below 1.75 s fewer tries fit in.
-        first_try_s = self._timeout_s / (2**TRIES - 1)
-        channel = _Channel(self._servers or None, timeout=first_try_s, tries=TRIES)
-        try:
-            return _success(await channel.query_dns(name, _QTYPE[family]))
         finally:
-            await channel.close()
+            if channel is not None:
+                await channel.close()
 
 
 class _Channel(aiodns.DNSResolver):
@@ -79,9 +93,12 @@ class _Channel(aiodns.DNSResolver):
             self.loop.remove_writer(fd)
         super()._sock_state_cb(fd, readable, writable)
 
-    def _start_timer(self) -> None:
-        assert self._timeout is not None
-        self._timer = self.loop.call_later(self._timeout / TICKS_PER_TRY, self._timer_cb)
+    def begin_with(self, number: int) -> None:
+        """Ask the server with this number first, counted around."""
+        servers = list(self._channel.servers)
+        number %= max(1, len(servers))
+        if number:
+            self._channel.servers = servers[number:] + servers[:number]
 
     async def close(self) -> None:
         await super().close()

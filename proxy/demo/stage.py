@@ -15,14 +15,15 @@ from proxy.demo.story import ADDED, Journal, Story
 from proxy.tasks import spawn
 
 FEWEST_PODS, MOST_PODS = 3, 100  # one crashes, one leaves, one must remain
+LONGEST_S = 3600.0
 SHORTEST_S = 3.0  # below this the proxy has no time to ask DNS between two acts
 FRAME_S = 0.2
 
 
 def run(pods: int, seconds: float, balancer: str, as_json: bool) -> int:
     """Play it; 0 nothing lost, 1 something lost or not started, 2 used wrongly."""
-    if not FEWEST_PODS <= pods <= MOST_PODS or seconds < SHORTEST_S:
-        allowed = f"{FEWEST_PODS} to {MOST_PODS} pods and at least {SHORTEST_S:g} seconds"
+    if not (FEWEST_PODS <= pods <= MOST_PODS and SHORTEST_S <= seconds <= LONGEST_S):
+        allowed = f"{FEWEST_PODS} to {MOST_PODS} pods and {SHORTEST_S:g} to {LONGEST_S:g} seconds"
         print(f"headway demo: got {pods} pods, {seconds:g} seconds; it needs {allowed}", file=sys.stderr)
         return 2
     return asyncio.run(_run(Stage(pods, seconds, balancer, _show(as_json))))

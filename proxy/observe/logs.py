@@ -1,24 +1,72 @@
 """Log lines: JSON for machines, text for a terminal. Both go to standard error."""
 
 import logging
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from queue import Full, Queue
+from threading import Thread
 
 import msgspec
 
 from proxy.config import LogFormat, LogLevel
 
+MOST_LINES = 1000  # that wait to be written; more are lost, and counted
+FINISH_WITHIN_S = 1.0
 
-def set_up(level: LogLevel, style: LogFormat, pod: Mapping[str, str]) -> None:
-    """Send log lines to standard error; `pod` says whose they are and stands in each JSON line."""
+
+def set_up(level: LogLevel, style: LogFormat, pod: Mapping[str, str]) -> Callable[[], None]:
+    """Send log lines to standard error; `pod` says whose they are and stands in each JSON line.
+
+    Returns what writes out the rest of them at the end.
+    """
     as_text = style is LogFormat.TEXT or (style is LogFormat.AUTO and sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(_Text() if as_text else _Json(pod))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # of libraries only what matters
     logging.getLogger("headway").setLevel(level.value.upper())
+    return handler.finish
+
+
+class _Handler(logging.Handler):
+    """Writes from a thread of its own: a reader that stalls must stall no connection.
+
+    Past sys.stderr, whose lock and buffer would hold the process up at its end, too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: Queue[str | None] = Queue(MOST_LINES)
+        self._lost = 0
+        self._thread = Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put_nowait(self.format(record))
+        except Full:
+            self._lost += 1
+
+    def finish(self) -> None:
+        with suppress(Full):
+            self._lines.put_nowait(None)
+        self._thread.join(FINISH_WITHIN_S)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                text = f"{lost} log lines were lost: nobody read them"
+                record = logging.LogRecord("headway.logs", logging.WARNING, "", 0, text, None, None)
+                line = f"{line}\n{self.format(record)}"
+            data = f"{line}\n".encode(errors="replace")
+            with suppress(OSError):  # the reader is gone
+                while data:
+                    data = data[os.write(2, data) :]
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -1,9 +1,13 @@
 """Decides what the replies to several queries mean together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
+import msgspec
+
 from proxy.model import Address, Answer, AnswerKind, Family
+
+NOWHERE = frozenset({"0.0.0.0", "::"})  # how name servers filter; connect() would take it for localhost
 
 
 class Reply(NamedTuple):
@@ -25,8 +29,8 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
         family for family, reply in replies.items() if reply is None or reply.kind is AnswerKind.FAILED
     }
     detail = ", ".join(f"{family} {reply.result}" for family, reply in replies.items() if reply is not None)
-    if AnswerKind.ENDPOINTS in kinds:
-        ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips]
+    ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips if ip not in NOWHERE]
+    if ips:
         addresses = frozenset(Address(ip, port) for ip in ips)
         partial = None in replies.values()
         return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unknown_families), detail, partial)
@@ -34,3 +38,10 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
         return Answer(AnswerKind.FAILED, detail=detail)
     kind = AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY
     return Answer(kind, detail=detail)
+
+
+def without(answer: Answer, refused: Set[Address]) -> Answer:
+    """`answer` less the addresses in `refused`; empty if nothing is left."""
+    rest = answer.addresses - refused
+    kind = answer.kind if rest or not answer.addresses else AnswerKind.EMPTY
+    return msgspec.structs.replace(answer, kind=kind, addresses=rest)

@@ -17,6 +17,10 @@ class State(StrEnum):
     PROBING = "probing"
     DRAINING = "draining"  # gone from discovery; its connections live on
 
+    @property
+    def is_trouble(self) -> bool:
+        return self in (State.UNHEALTHY, State.EJECTED)
+
 
 class Endpoint:
     """`in_flight` counts leases, `picks` all there ever were. Compared by identity: same pod, same object."""

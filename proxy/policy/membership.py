@@ -29,7 +29,8 @@ def decide(
     """The membership after `answer`; `failing` are members that checks or connections speak against."""
     match answer.kind:
         case AnswerKind.FAILED:
-            return Membership(before.members, before.doubt_since, "kept: the query failed")
+            kept = "kept" if before.members else "no endpoint is known"
+            return Membership(before.members, before.doubt_since, f"{kept}: the query failed")
         case AnswerKind.ENDPOINTS:
             return _obey(before, answer)
         case _:

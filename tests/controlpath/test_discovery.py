@@ -8,6 +8,7 @@ import pytest
 from proxy.demo.zone import Mode
 from proxy.model import Family
 from proxy.policy.answers import Reply
+from proxy.policy.endpoint import State
 from proxy.tasks import keep_running, spawn
 from tests.controlpath.asking import IPS, WEB, received
 from tests.controlpath.world import World, with_world
@@ -143,6 +144,43 @@ def test_queries_are_counted_by_result() -> None:
         assert world.pool.counters.dns_queries == {"ok": 1, "servfail": 2, "nxdomain": 1}
 
     with_world(test)
+
+
+def test_it_never_dials_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """An address where the service itself listens is no endpoint: one connection would become thousands."""
+
+    async def test(world: World) -> None:
+        world.ours = {IPS[0]}
+        for _ in range(3):
+            await world.discovery.poll()
+        assert world.ips == sorted(IPS[1:])
+
+        world.ours = set(IPS)
+        await world.discovery.poll()
+        assert world.pool.reason.startswith("empty not believed yet")
+
+    with_world(test, IP_FAMILY="ipv4")
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said[0] == f"web: DNS leads back to {IPS[0]}:80, where this service itself listens: not used"
+    assert len(said) == 2  # once for each change, not with every poll
+
+
+def test_the_first_answer_is_both_families() -> None:
+    """Addresses that come a moment later still belong to the first answer: all are used from the start."""
+
+    async def test(world: World) -> None:
+        world.dns.set(WEB, [*IPS, "fd00::11"])
+        for delay_s in (0.02, 0.07):  # within and beyond the time that one family waits for the other
+            world.dns.delay_for["A"] = delay_s
+            await world.discovery.poll()
+
+            assert len(world.ips) == 4
+            assert {endpoint.state for endpoint in world.pool.members} == {State.READY}
+            world.dns.mode = "nxdomain"
+            await world.discovery.poll()
+            world.dns.mode = "answer"
+
+    with_world(test, DNS_HOLD="0")
 
 
 # --- time ---------------------------------------------------------------------------------------

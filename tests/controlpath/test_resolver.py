@@ -121,7 +121,7 @@ def test_the_deadline_holds_for_all_tries_together() -> None:
         assert await resolver(dns, timeout_s=0.1).query(WEB, Family.IPV4) == TIMEOUT
 
         assert 0.095 <= time.monotonic() - began < 1.0  # the loop's timers count milliseconds
-        assert dns.count() == 1
+        assert dns.count() == 3
 
     with_dns(test)
 
@@ -140,6 +140,38 @@ def test_a_lost_packet_is_asked_for_again() -> None:
         assert dns.count() == 2
 
     with_dns(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.2, 0.4, 0.6])
+def test_a_slow_server_is_heard(delay_s: float) -> None:
+    """Whatever comes within DNS_TIMEOUT counts, although the question was asked again in the meantime."""
+
+    async def test(dns: DnsServer) -> None:
+        dns.delay_s = delay_s
+        began = time.monotonic()
+
+        assert len((await resolver(dns, timeout_s=0.8).query(WEB, Family.IPV4)).ips) == 3
+        assert time.monotonic() - began >= delay_s
+
+    with_dns(test)
+
+
+@pytest.mark.slow
+def test_a_good_reply_beats_a_failure() -> None:
+    """The second server refuses while the first one is slow: the first one's addresses are taken."""
+
+    async def story() -> None:
+        async with DnsServer() as slow, DnsServer() as refusing:
+            slow.set(WEB, IPS)
+            slow.delay_s, refusing.mode = 0.2, "refused"
+
+            reply = await resolver(slow, refusing, timeout_s=0.7).query(WEB, Family.IPV4)
+
+            assert sorted(reply.ips) == sorted(IPS)
+            assert refusing.count() == 1
+
+    run(story())
 
 
 def test_late_answers_are_ignored(caplog: pytest.LogCaptureFixture) -> None:

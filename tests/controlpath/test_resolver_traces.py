@@ -93,7 +93,8 @@ def test_waiting_for_tcp_is_idle() -> None:
 
         found = await resolver(dns).query(WEB, Family.IPV4)
 
-        assert (len(found.ips), dns.queries[-1].transport) == (99, "tcp")
+        assert len(found.ips) == 99
+        assert dns.queries[1].transport == "tcp"
         assert time.process_time() - began < 0.15
 
     with_dns(test)

@@ -7,6 +7,7 @@ from proxy.config import DnsTarget
 from proxy.controlpath.discovery import Discovery
 from proxy.controlpath.resolver import Resolver
 from proxy.demo.dns import DnsServer
+from proxy.model import Address
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.search import SearchRules
 from proxy.pool import Pool
@@ -26,14 +27,17 @@ class World:
         self.clock = FakeClock()
         self.settings = service_settings(**settings)
         self.pool = Pool(self.settings, ServiceCounters(), self.clock, Random(7))
-        self.discovery = Discovery(
-            DnsTarget(host, 80), self.settings, rules, resolver, self.pool, self.clock, Random(7)
-        )
+        self.ours: set[str] = set()  # ips that lead back to the service itself
+        parts = rules, resolver, self._leads_back, self.pool, self.clock, Random(7)
+        self.discovery = Discovery(DnsTarget(host, 80), self.settings, *parts)
         self.pool.request_resolve = self.discovery.poll_soon
 
     @property
     def ips(self) -> list[str]:
         return sorted(endpoint.address.ip for endpoint in self.pool.members)
+
+    def _leads_back(self, address: Address) -> bool:
+        return address.ip in self.ours
 
     async def has(self, ips: Sequence[str]) -> None:
         async def look() -> bool:

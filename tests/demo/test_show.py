@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from math import inf, nan
 
 import pytest
 
@@ -57,11 +58,11 @@ def test_the_summary_never_hides_a_loss() -> None:
     assert "noticed nothing" not in summary(cluster, load, END)
 
 
-@pytest.mark.parametrize("pods,seconds", [(2, 15.0), (101, 15.0), (6, 2.9)])
+@pytest.mark.parametrize("pods,seconds", [(2, 15.0), (101, 15.0), (6, 2.9), (6, nan), (6, inf)])
 def test_impossible_wishes_are_refused(pods: int, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
     """A story that cannot be told is refused before anything starts, with what would be possible."""
     assert proxy.demo.run(pods, seconds) == 2
-    assert "3 to 100 pods and at least 3 seconds" in capsys.readouterr().err
+    assert "3 to 100 pods and 3 to 3600 seconds" in capsys.readouterr().err
 
 
 def test_the_dns_server_alone_is_light() -> None:

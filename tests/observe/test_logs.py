@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,11 +22,17 @@ def _logging_as_before() -> Iterator[None]:
     ours.setLevel(before[2])
 
 
-def test_json_lines_carry_the_pod_and_the_fields(capsys: Capture) -> None:
+def written(finish: Callable[[], None], capfd: Capture) -> str:
+    """All that was logged, once it is really out."""
+    finish()
+    return capfd.readouterr().err
+
+
+def test_json_lines_carry_the_pod_and_the_fields(capfd: Capture) -> None:
     """A collector gets one object a line: when, how bad, whose, what, and the details as fields."""
-    logs.set_up(LogLevel.INFO, LogFormat.JSON, {"pod": "shop-1"})
+    finish = logs.set_up(LogLevel.INFO, LogFormat.JSON, {"pod": "shop-1"})
     logging.getLogger("headway.pool").info("added %s", "10.0.0.1:80", extra={"fields": {"attempts": 2}})
-    line = json.loads(capsys.readouterr().err)
+    line = json.loads(written(finish, capfd))
 
     assert line.pop("time").endswith("+00:00")
     assert line == {
@@ -38,39 +44,39 @@ def test_json_lines_carry_the_pod_and_the_fields(capsys: Capture) -> None:
     }
 
 
-def test_a_crash_stays_one_line(capsys: Capture) -> None:
+def test_a_crash_stays_one_line(capfd: Capture) -> None:
     """A traceback is a field of its line, not ten lines that a collector tears apart."""
-    logs.set_up(LogLevel.INFO, LogFormat.JSON, {})
+    finish = logs.set_up(LogLevel.INFO, LogFormat.JSON, {})
     try:
         raise RuntimeError("boom")
     except RuntimeError:
         logging.getLogger("headway").exception("crashed")
 
-    assert "RuntimeError: boom" in json.loads(capsys.readouterr().err)["traceback"]
+    assert "RuntimeError: boom" in json.loads(written(finish, capfd))["traceback"]
 
 
-def test_text_lines_are_for_people(capsys: Capture) -> None:
+def test_text_lines_are_for_people(capfd: Capture) -> None:
     """On a terminal: time, level, message, details."""
-    logs.set_up(LogLevel.INFO, LogFormat.TEXT, {"pod": "shop-1"})
+    finish = logs.set_up(LogLevel.INFO, LogFormat.TEXT, {"pod": "shop-1"})
     logging.getLogger("headway").info("connection refused", extra={"fields": {"attempts": 3}})
 
-    assert capsys.readouterr().err.endswith(" info    connection refused attempts=3\n")
+    assert written(finish, capfd).endswith(" info    connection refused attempts=3\n")
 
 
-def test_auto_is_json_where_no_terminal_is(capsys: Capture) -> None:
+def test_auto_is_json_where_no_terminal_is(capfd: Capture) -> None:
     """In a container nobody has to ask for JSON."""
-    logs.set_up(LogLevel.INFO, LogFormat.AUTO, {})
+    finish = logs.set_up(LogLevel.INFO, LogFormat.AUTO, {})
     logging.getLogger("headway").info("up")
 
-    assert json.loads(capsys.readouterr().err)["message"] == "up"
+    assert json.loads(written(finish, capfd))["message"] == "up"
 
 
-def test_level_is_ours_only(capsys: Capture) -> None:
+def test_level_is_ours_only(capfd: Capture) -> None:
     """LOG_LEVEL=debug shows our details, not those of every library."""
-    logs.set_up(LogLevel.DEBUG, LogFormat.TEXT, {})
+    finish = logs.set_up(LogLevel.DEBUG, LogFormat.TEXT, {})
     logging.getLogger("headway").debug("ours")
     logging.getLogger("asyncio").info("theirs")
 
-    lines = capsys.readouterr().err
+    lines = written(finish, capfd)
     assert "ours" in lines
     assert "theirs" not in lines

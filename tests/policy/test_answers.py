@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from proxy.model import Address, AnswerKind, Family
-from proxy.policy.answers import Reply, merge
+from proxy.model import Address, Answer, AnswerKind, Family
+from proxy.policy.answers import Reply, merge, without
 
 ENDPOINTS, EMPTY, NXDOMAIN, FAILED = AnswerKind
 IPS = {Family.IPV4: ("10.0.0.1", "10.0.0.2"), Family.IPV6: ("fd00::1",)}
@@ -63,3 +63,21 @@ def test_reads_like_a_sentence() -> None:
 
     assert str(merge(replies, 80)) == "endpoints 1 (ipv4 ok, ipv6 timeout)"
     assert str(merge({Family.IPV4: Reply(NXDOMAIN, (), "nxdomain")}, 80)) == "nxdomain (ipv4 nxdomain)"
+
+
+def test_nowhere_is_no_pod() -> None:
+    """A name server that filters says 0.0.0.0: a connect to that would end in the sidecar's own pod."""
+    v4 = Reply(AnswerKind.ENDPOINTS, ("0.0.0.0", "10.0.0.1"))
+    v6 = Reply(AnswerKind.ENDPOINTS, ("::",))
+
+    assert merge({Family.IPV4: v4, Family.IPV6: v6}, 80).addresses == {Address("10.0.0.1", 80)}
+    assert merge({Family.IPV6: v6}, 80).kind is AnswerKind.EMPTY
+
+
+def test_without() -> None:
+    """What is refused is not in the answer; an answer of nothing else is empty."""
+    two = Answer(AnswerKind.ENDPOINTS, frozenset({Address("10.0.0.1", 80), Address("10.0.0.2", 80)}))
+
+    assert without(two, {Address("10.0.0.1", 80)}).addresses == {Address("10.0.0.2", 80)}
+    assert without(two, two.addresses).kind is AnswerKind.EMPTY
+    assert without(Answer(AnswerKind.NXDOMAIN), set()).kind is AnswerKind.NXDOMAIN

@@ -199,3 +199,22 @@ def test_silent_connections_cannot_take_the_pages_away() -> None:
                 writer.transport.abort()
 
     run(story())
+
+
+def test_a_broken_request_is_no_error_of_ours() -> None:
+    """Whoever sends rubbish to the telemetry port gets a 400 and does not write into our log."""
+
+    async def story() -> None:
+        async with running(TARGET="static://127.0.0.1:1", HEALTH_CHECK="off") as proxy:
+            for rubbish in (
+                b"\x16\x03\x01rubbish\r\n\r\n",
+                b"GET / HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
+            ):
+                reader, writer = await asyncio.open_connection("127.0.0.1", proxy.telemetry_port)
+                writer.write(rubbish)
+                assert b" 400 " in await reader.readline()
+                writer.close()
+            assert (await proxy.page("/livez")).status == 200
+            assert "error" not in proxy.log
+
+    run(story())
