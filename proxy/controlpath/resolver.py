@@ -106,6 +106,10 @@ class _Channel(aiodns.DNSResolver):
 
 
 def _success(result: pycares.DNSResult) -> Reply:
+    if not result.answer:
+        # c-ares has errors for "no records" and for the usual failures; an unusual one, such as NOTAUTH,
+        # looks like this.
+        return Reply(AnswerKind.FAILED, result="error")
     # CNAMEs lead to the addresses in the same answer; they are no addresses themselves.
     ips = tuple(addr for record in result.answer if (addr := getattr(record.data, "addr", None)))
     return Reply(AnswerKind.ENDPOINTS, ips) if ips else Reply(AnswerKind.EMPTY, result="empty")

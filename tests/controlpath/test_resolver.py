@@ -56,6 +56,22 @@ def test_each_way_to_say_no_has_its_name(mode: Mode, kind: AnswerKind, result: s
     with_dns(test)
 
 
+@pytest.mark.parametrize("rcode", [1, 4, 6, 8, 9, 10, 11, 15])
+def test_an_unusual_error_is_no_answer(rcode: int) -> None:
+    """FORMERR, NOTIMP, NOTAUTH and whatever else a server may say: nothing was learned."""
+
+    def reply(query: Any, peer: Any) -> bytes:
+        message = query.reply()
+        message.header.rcode = rcode
+        return pack(message)
+
+    async def story() -> None:
+        async with scripted(reply) as server:
+            assert (await resolver(server).query(WEB, Family.IPV4)).kind is AnswerKind.FAILED
+
+    run(story())
+
+
 def test_no_record_of_one_family() -> None:
     """A v4-only Service has no AAAA: empty, although the name exists."""
 
