@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.datapath.peers import black_hole, no_descriptor_free, no_socket_lost, refusing, settled
-from tests.datapath.scenes import Act, Scene, closing, echoing, pods, resetting, silent
+from tests.datapath.scenes import Act, Pod, Scene, closing, echoing, pods, resetting, silent
 from tests.support import run
 
 
@@ -167,6 +167,14 @@ def test_the_only_pod_ends_it_in_silence(act: Act) -> None:
     run(test())
 
 
+async def fail_once(scene: Scene, pod: Pod) -> None:
+    """One connection that the pod takes and resets before a byte has flowed."""
+    async with scene.client() as (_, session):
+        await settled(lambda: len(pod.accepted), quiet_s=0.01)
+        pod.accepted[0].reset()
+        await session
+
+
 def test_success_is_known_with_the_first_byte() -> None:
     """A pod is cleared of earlier failures when its first byte comes, not when a long connection ends."""
 
@@ -174,10 +182,7 @@ def test_success_is_known_with_the_first_byte() -> None:
         async with pods(silent) as (pod,):
             scene = Scene([pod.address])
             endpoint = scene.endpoint(pod.address)
-            async with scene.client() as (_, session):
-                await settled(lambda: len(pod.accepted), quiet_s=0.01)
-                pod.accepted[0].reset()
-                await session
+            await fail_once(scene, pod)
             assert endpoint.ejection.failures == 1
 
             async with scene.client() as (peer, session):
@@ -217,10 +222,7 @@ def test_a_question_without_an_answer_clears_nobody() -> None:
         async with pods(silent) as (pod,):
             scene = Scene([pod.address])
             endpoint = scene.endpoint(pod.address)
-            async with scene.client() as (_, session):
-                await settled(lambda: len(pod.accepted), quiet_s=0.01)
-                pod.accepted[0].reset()
-                await session
+            await fail_once(scene, pod)
             async with scene.client() as (peer, session):
                 await peer.send(b"hello")
                 await settled(lambda: len(pod.accepted), quiet_s=0.01)
