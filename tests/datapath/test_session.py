@@ -185,7 +185,7 @@ def test_success_is_known_with_the_first_byte() -> None:
             await fail_once(scene, pod)
             assert endpoint.ejection.failures == 1
 
-            async with scene.client() as (peer, session):
+            async with scene.client() as (peer, _):
                 await peer.send(b"hello")
                 await settled(lambda: len(pod.accepted), quiet_s=0.01)
                 assert endpoint.ejection.failures == 1
