@@ -34,7 +34,7 @@ from proxy.model import Answer, AnswerKind
 from proxy.observe import logs
 from proxy.observe.counters import ServiceCounters
 from proxy.observe.metrics import Snapshot
-from proxy.policy.admission import connection_cap
+from proxy.policy.admission import CHECKS_AT_ONCE, connection_cap
 from proxy.policy.endpoint import State
 from proxy.policy.search import SearchRules, parse_resolv_conf
 from proxy.pool import Pool
@@ -71,7 +71,12 @@ class Service:
     """One service at work: its pool, what feeds it and what serves from it."""
 
     def __init__(
-        self, settings: ServiceSettings, search: SearchRules, slots: Slots, clock: SystemClock
+        self,
+        settings: ServiceSettings,
+        search: SearchRules,
+        slots: Slots,
+        check_room: asyncio.Semaphore,
+        clock: SystemClock,
     ) -> None:
         rng = random.Random()
         self.settings = settings
@@ -90,7 +95,8 @@ class Service:
             tune_listener(sock, tuning)
         self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
         if settings.health_check is not HealthCheck.OFF:
-            self.pool.on_members_changed = Prober(settings, self.pool, connector.check, rng).follow
+            prober = Prober(settings, self.pool, connector.check, check_room, rng)
+            self.pool.on_members_changed = prober.follow
         self.discovery: Discovery | None = None
         if isinstance(settings.target, DnsTarget):
             resolver = AresResolver(settings.dns_servers, settings.dns_timeout_s)
@@ -141,14 +147,20 @@ class App:
         self._slots = Slots(connection_cap(_raise_descriptor_limit()), self._clock)
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
+        self._check_room = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._signals = 0
         self._drain_asked = asyncio.Event()
         self._end_asked = asyncio.Event()
 
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
+        loop = asyncio.get_running_loop()
         async with AsyncExitStack() as cleanup:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled, number)
+                # Once it is over a signal has nothing left to say, and must not spoil the exit status.
+                cleanup.callback(signal.signal, number, signal.SIG_IGN)
+                cleanup.callback(loop.remove_signal_handler, number)
             self._bind(cleanup)
             await self._serve_pages(cleanup)
             for service in self._services:
@@ -164,7 +176,7 @@ class App:
     def _bind(self, cleanup: AsyncExitStack) -> None:
         search = _search_rules()
         for settings in self._settings.services:
-            service = Service(settings, search, self._slots, self._clock)
+            service = Service(settings, search, self._slots, self._check_room, self._clock)
             self._services.append(service)
             for listener in service.listeners:
                 cleanup.callback(listener.close)
@@ -185,8 +197,9 @@ class App:
 
     def _signalled(self, number: signal.Signals) -> None:
         log.info("got %s", number.name)
-        if self._drain_asked.is_set():
+        if self._signals:
             self.quit()
+        self._signals += 1
         self.drain()
 
     async def _drain(self) -> None:

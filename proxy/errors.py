@@ -74,6 +74,7 @@ class NoEndpoint(HeadwayError):
 _BY_ERRNO: dict[int, type[ConnectError]] = {
     errno.ECONNREFUSED: Refused,
     errno.ECONNRESET: ResetEarly,
+    errno.EPIPE: ResetEarly,
     errno.ETIMEDOUT: ConnectTimeout,
     errno.EMFILE: OutOfDescriptors,
     errno.ENFILE: OutOfDescriptors,

@@ -87,7 +87,8 @@ def _admit(server: web.Server) -> asyncio.Protocol:
 
 def _make_room(server: web.Server) -> None:
     for oldest in server.connections[:-MOST_CONNECTIONS]:
-        oldest.force_close()
+        if oldest.transport is not None:
+            oldest.transport.abort()  # not close(): that waits for a peer who never reads
 
 
 def _telemetry_routes(status: Status) -> list[web.RouteDef]:

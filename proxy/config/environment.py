@@ -20,7 +20,7 @@ OF_ONE_SERVICE = frozenset({"TARGET", "LISTEN"})  # two services cannot share th
 SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-# Fields that another one limits.
+# Durations that another one limits.
 AT_MOST = {"connect_timeout_s": "connect_deadline_s", "eject_base_s": "eject_max_s"}
 
 # What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.
@@ -57,8 +57,6 @@ def from_env(env: Mapping[str, str]) -> Loaded:
     services = [reader.service(name) for name in names]
     reader.refuse_unknown()
     reader.refuse_clashes(services, shared)
-    for fields in services:
-        reader.refuse_contradictions(fields)
     if reader.faults:
         raise SettingsError(list(reader.faults.values()))
     built = tuple(ServiceSettings(**fields) for fields in services)
@@ -144,6 +142,7 @@ class _Reader:
         fields["name"] = name or _default_name(fields["target"])
         fields["prefix"] = own
         self._fill_listen(own, fields)
+        self._settle_limits(own, fields)
         return fields
 
     def read(self, setting: Setting, names: list[str]) -> Any:
@@ -187,10 +186,32 @@ class _Reader:
             fields["listen"] = _default_listen(fields["target"])
             if fields["listen"] is None:
                 self.fault(name, "is required when the pods' ports differ")
-            self.rows = [
-                Row(name, str(fields["listen"]), DEFAULT) if row.variable == name else row
-                for row in self.rows
-            ]
+            self._show_instead(Row(name, str(fields["listen"]), DEFAULT))
+
+    def _settle_limits(self, own: str, fields: dict[str, Any]) -> None:
+        """No value cuts another one short unseen: where both are set that is a fault, a default gives way."""
+        for field, limit in AT_MOST.items():
+            value, most = fields[field], fields[limit]
+            if value is None or most is None or value <= most:
+                continue
+            name, its = self._set_by(own, field), self._set_by(own, limit)
+            if name and its:
+                self.fault(name, f"is longer than {its}={self.env[its]}")
+            else:
+                yielding, follows = (limit, field) if name else (field, limit)
+                fields[yielding] = fields[follows]
+                shown = SERVICE_FIELDS[yielding].kind.show(fields[yielding])
+                self._show_instead(
+                    Row(PREFIX + own + variable(yielding), shown, f"default, as {name or its}")
+                )
+
+    def _set_by(self, own: str, field: str) -> str:
+        """The variable that sets this field of a service, if any does."""
+        names = [PREFIX + own + variable(field), PREFIX + variable(field)]
+        return next((name for name in names if name in self.env), "")
+
+    def _show_instead(self, new: Row) -> None:
+        self.rows = [new if row.variable == new.variable else row for row in self.rows]
 
     def refuse_unknown(self) -> None:
         for name in sorted(self.env):
@@ -205,18 +226,6 @@ class _Reader:
             else:
                 names = sorted({each.removeprefix(PREFIX) for each in self.known})
                 self.fault(name, "is not a setting" + nearest(rest.upper(), names, PREFIX))
-
-    def refuse_contradictions(self, fields: dict[str, Any]) -> None:
-        """No value that another one, set as well, would silently cut short. A default gives way."""
-        for field, limit in AT_MOST.items():
-            name, its = self._set_by(fields["prefix"], field), self._set_by(fields["prefix"], limit)
-            if name and its and fields[field] and fields[limit] and fields[field] > fields[limit]:
-                self.fault(name, f"is longer than {its}={self.env[its]}")
-
-    def _set_by(self, own: str, field: str) -> str:
-        """The variable that sets this field of a service, if any does."""
-        names = [PREFIX + own + variable(field), PREFIX + variable(field)]
-        return next((name for name in names if name in self.env), "")
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""

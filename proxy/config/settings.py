@@ -153,7 +153,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_attempts: Annotated[int, Setting(count(1, 100), "3", "endpoints tried for one connection")]
     connect_deadline_s: Annotated[
         Seconds,
-        Setting(duration("10ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),
+        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),
     ]
 
     idle_timeout_s: Annotated[
@@ -179,7 +179,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             duration("100ms", "24h", zero="the system's"),
             "30s",
-            "how long sent bytes may stay unacknowledged or unread, on both sides; not on loopback",
+            "how long sent bytes may stay unacknowledged or unread, on both sides; not on loopback addresses",
         ),
     ]
 

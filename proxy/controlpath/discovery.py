@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from proxy.config import DnsTarget, IpFamily, ServiceSettings
 from proxy.controlpath.resolver import Resolver
 from proxy.model import Address, Answer, AnswerKind, Clock, Family, Rng
-from proxy.policy.answers import Reply, merge, without
+from proxy.policy.answers import Reply, merge
 from proxy.policy.jitter import jittered
 from proxy.policy.search import SearchRules, candidates
 from proxy.pool import Pool
@@ -67,6 +67,8 @@ class Discovery:
             started = self._clock.now()
             self._wanted.clear()
             await self.poll()
+            if self._pool.counters.waiting:  # somebody has nowhere to go until DNS says something else
+                self._wanted.set()
             try:
                 async with asyncio.timeout(jittered(self._interval_s, self._rng)):
                     await self._wanted.wait()
@@ -102,11 +104,12 @@ class Discovery:
         """What DNS says of `name`. A family whose addresses come first does not wait long for the other."""
         queries = {each: spawn(self._query(name, each), name=f"{each} of {name}") for each in self._families}
         await asyncio.wait(queries.values(), return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait(queries.values(), timeout=RESOLUTION_DELAY_S)
-        answer = self._answer(queries)
-        if answer.partial:
-            self._pool.apply(answer)
-        await asyncio.wait(queries.values())
+        _, late = await asyncio.wait(queries.values(), timeout=RESOLUTION_DELAY_S)
+        if late:
+            early = self._answer(queries)
+            if early.partial:
+                self._pool.apply(early)
+            await asyncio.wait(late)
         return self._answer(queries)
 
     async def _query(self, name: str, family: Family) -> Reply:
@@ -122,5 +125,5 @@ class Discovery:
         if ours - self._refused:
             where = f"{', '.join(map(str, sorted(ours)))}, where this service itself listens"
             log.error("%s: DNS leads back to %s: not used", self._pool.name, where)
-        self._refused = ours
-        return without(answer, ours)
+        self._refused = ours if not answer.partial else self._refused | ours
+        return merge(replies, self._port, ours) if ours else answer

@@ -12,22 +12,26 @@ from proxy.policy.jitter import jittered
 from proxy.pool import Pool
 from proxy.tasks import spawn
 
-AT_ONCE = 32  # checks under way at a time: their descriptors come out of the reserve
 SOON = 0.1  # of the interval: when an endpoint is first checked that waits for it
 
 Check = Callable[[Address, float], Awaitable[None]]
 
 
 class Prober:
-    """`check(address, timeout_s)` raises ConnectError when the endpoint is not well."""
+    """`check(address, timeout_s)` raises ConnectError when the endpoint is not well.
 
-    def __init__(self, settings: ServiceSettings, pool: Pool, check: Check, rng: Rng) -> None:
+    `room` is the process's: how many checks may be under way.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, pool: Pool, check: Check, room: asyncio.Semaphore, rng: Rng
+    ) -> None:
         self._interval_s = settings.health_interval_s
         self._timeout_s = settings.health_timeout_s
         self._pool = pool
         self._check = check
         self._rng = rng
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = room
         self._timers: dict[Endpoint, asyncio.TimerHandle | None] = {}  # None: being checked right now
 
     def follow(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import aiodns
@@ -12,7 +13,8 @@ from proxy.model import Address, AnswerKind, Family
 from proxy.policy.answers import Reply
 from proxy.tasks import spawn
 
-PATIENCE = (1 / 7, 2 / 7, 4 / 7)  # shares of the deadline: how long to wait before asking once more
+TRIES = 3
+PATIENCE = (1 / 7, 2 / 7)  # shares of the deadline: how long to wait before asking once more
 _QTYPE = {Family.IPV4: "A", Family.IPV6: "AAAA"}
 _FAILURES = {
     ares.ARES_ESERVFAIL: "servfail",
@@ -45,16 +47,19 @@ class AresResolver:
         reply = Reply(AnswerKind.FAILED, result="timeout")
         asked: set[asyncio.Task[Reply]] = set()
         try:
-            for number, share in enumerate(PATIENCE):
-                asked.add(spawn(self._ask(name, family, number), name=f"DNS query for {name}"))
-                patience_s = share * self._timeout_s
-                done, asked = await asyncio.wait(
-                    asked, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                for each in done:
-                    reply = each.result() if reply.kind is AnswerKind.FAILED else reply
-                if reply.kind is not AnswerKind.FAILED or not asked:
-                    break
+            async with asyncio.timeout(self._timeout_s):
+                for number in count():
+                    if number < TRIES:
+                        asked.add(spawn(self._ask(name, family, number), name=f"DNS query for {name}"))
+                    patience_s = PATIENCE[number] * self._timeout_s if number < len(PATIENCE) else None
+                    done, asked = await asyncio.wait(
+                        asked, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    reply = min([*(each.result() for each in done), reply], key=_is_failure)
+                    if not (asked and _is_failure(reply)):
+                        break
+        except TimeoutError:
+            pass
         finally:
             for each in asked:
                 each.cancel()
@@ -65,7 +70,8 @@ class AresResolver:
         channel = None
         try:
             channel = _Channel(self._servers or None, timeout=self._timeout_s, tries=1)
-            channel.begin_with(number)
+            if number:
+                channel.begin_with(number)
             return _success(await channel.query_dns(name, _QTYPE[family]))
         except aiodns.error.DNSError as error:
             return _failure(error.args[0])
@@ -97,12 +103,15 @@ class _Channel(aiodns.DNSResolver):
         """Ask the server with this number first, counted around."""
         servers = list(self._channel.servers)
         number %= max(1, len(servers))
-        if number:
-            self._channel.servers = servers[number:] + servers[:number]
+        self._channel.servers = servers[number:] + servers[:number]
 
     async def close(self) -> None:
         await super().close()
         del self._channel  # it holds a method of this object: no cycle is left for the collector
+
+
+def _is_failure(reply: Reply) -> bool:
+    return reply.kind is AnswerKind.FAILED
 
 
 def _success(result: pycares.DNSResult) -> Reply:

@@ -45,7 +45,7 @@ class Sessions:
         try:
             await self._find_and_relay(client, record, started + self._settings.connect_deadline_s)
         except HeadwayError as error:
-            record.outcome = error.reason
+            record.outcome, record.detail = error.reason, str(error)
         finally:
             self._finish(record, self._clock.now() - started)
 
@@ -84,7 +84,7 @@ class Sessions:
             try:
                 end = await self._attempt(client, lease, deadline)
                 if end.client is None:
-                    self._conclude(record, lease, end, deadline)
+                    self._conclude(record, lease, end)
                     return None
                 client = end.client
                 raise ResetEarly("ended before a byte flowed")
@@ -113,15 +113,14 @@ class Sessions:
         self._counters.connect_seconds.observe(self._clock.now() - started)
         return await self._relay.run(client, pod, lease.succeeded, deadline)
 
-    def _conclude(self, record: AccessRecord, lease: Lease, end: End, deadline: float) -> None:
-        """Report to the pool what the connection showed of its pod, beside its first byte."""
+    def _conclude(self, record: AccessRecord, lease: Lease, end: End) -> None:
+        """Note how it ended. A clean end is to the pod's credit, as its first byte was; a reset after the
+        client's bytes may be their doing, and one bad request must not eject pods.
+        """
         record.to_pod, record.from_pod, record.outcome = end.to_pod, end.from_pod, end.reason
         if end.reason not in BY_PROXY:
             record.ended_by = "pod" if end.pod_first else "client"
-        early = not end.from_pod and self._clock.now() < deadline
-        if end.reason is EndReason.POD_RESET and early and (end.to_pod or end.pod_first):
-            lease.failed(ResetEarly("reset before it sent a byte"))
-        elif end.reason is EndReason.COMPLETED:
+        if end.reason is EndReason.COMPLETED:
             lease.succeeded()
 
     def _finish(self, record: AccessRecord, seconds: float) -> None:

@@ -22,10 +22,13 @@ class AccessRecord(msgspec.Struct):
     to_pod: int = 0
     from_pod: int = 0
     ended_by: str = "proxy"
+    detail: str = ""
 
 
 def write(record: AccessRecord, seconds: float, what: AccessLog) -> None:
-    if what is AccessLog.OFF or (what is AccessLog.FAILURES and record.outcome in NOT_A_FAILURE):
-        return
-    fields = {**msgspec.structs.asdict(record), "seconds": round(seconds, 6)}
-    log.info("connection %s", record.outcome, extra={"fields": fields})
+    """One line if `what` asks for it; at LOG_LEVEL=debug in any case."""
+    wanted = what is AccessLog.ALL or (what is AccessLog.FAILURES and record.outcome not in NOT_A_FAILURE)
+    level = logging.INFO if wanted else logging.DEBUG
+    if log.isEnabledFor(level):
+        fields = {**msgspec.structs.asdict(record), "seconds": round(seconds, 6)}
+        log.log(level, "connection %s", record.outcome, extra={"fields": fields})

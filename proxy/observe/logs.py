@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from queue import Full, Queue
+from select import select
 from threading import Thread
 
 import msgspec
@@ -15,6 +16,7 @@ from proxy.config import LogFormat, LogLevel
 
 MOST_LINES = 1000  # that wait to be written; more are lost, and counted
 FINISH_WITHIN_S = 1.0
+STDERR = 2
 
 
 def set_up(level: LogLevel, style: LogFormat, pod: Mapping[str, str]) -> Callable[[], None]:
@@ -47,7 +49,11 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.put_nowait(self.format(record))
+            line = self.format(record)
+        except Exception as error:  # a line that cannot be formatted must not fail whoever wrote it
+            line = f"a log line could not be formatted: {record.msg!r} ({error!r})"
+        try:
+            self._lines.put_nowait(line)
         except Full:
             self._lost += 1
 
@@ -57,16 +63,24 @@ class _Handler(logging.Handler):
         self._thread.join(FINISH_WITHIN_S)
 
     def _write(self) -> None:
+        told = 0
         while (line := self._lines.get()) is not None:
-            if self._lost:
-                lost, self._lost = self._lost, 0
+            if lost := self._lost - told:
+                told += lost
                 text = f"{lost} log lines were lost: nobody read them"
                 record = logging.LogRecord("headway.logs", logging.WARNING, "", 0, text, None, None)
                 line = f"{line}\n{self.format(record)}"
-            data = f"{line}\n".encode(errors="replace")
-            with suppress(OSError):  # the reader is gone
-                while data:
-                    data = data[os.write(2, data) :]
+            _write_out(f"{line}\n".encode(errors="replace"))
+
+
+def _write_out(data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(STDERR, data) :]
+        except BlockingIOError:  # somebody who shares the pipe made it so
+            select([], [STDERR], [])
+        except OSError:
+            return  # the reader is gone
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Decides how many connections a process may hold, so that it never runs out of file descriptors."""
 
 DESCRIPTORS_PER_CONNECTION = 2  # the client's and the pod's
-RESERVE = 128  # listeners, DNS, 32 health checks at a time, scrapes
+CHECKS_AT_ONCE = 32
+RESERVE = 160  # these, some fifty connections to the pages, listeners, DNS
 RESERVE_SHARE = 0.25  # of a limit so small that the whole reserve would eat it up
 
 

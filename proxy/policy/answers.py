@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
-import msgspec
-
 from proxy.model import Address, Answer, AnswerKind, Family
 
 NOWHERE = frozenset({"0.0.0.0", "::"})  # how name servers filter; connect() would take it for localhost
@@ -18,8 +16,8 @@ class Reply(NamedTuple):
     result: str = "ok"
 
 
-def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
-    """The answer that `replies` make together; None is a query still under way.
+def merge(replies: Mapping[Family, Reply | None], port: int, refused: Set[Address] = frozenset()) -> Answer:
+    """The answer that `replies` make together, less the `refused`; None is a query still under way.
 
     Addresses of one family are an answer even while the other's query fails. Without any address, a failed
     query means that nothing was learned: an empty reply for the one family proves nothing about the other.
@@ -29,19 +27,12 @@ def merge(replies: Mapping[Family, Reply | None], port: int) -> Answer:
         family for family, reply in replies.items() if reply is None or reply.kind is AnswerKind.FAILED
     }
     detail = ", ".join(f"{family} {reply.result}" for family, reply in replies.items() if reply is not None)
-    ips = [ip for reply in replies.values() if reply is not None for ip in reply.ips if ip not in NOWHERE]
-    if ips:
-        addresses = frozenset(Address(ip, port) for ip in ips)
+    ips = {ip for reply in replies.values() if reply is not None for ip in reply.ips} - NOWHERE
+    addresses = frozenset(Address(ip, port) for ip in ips) - refused
+    if addresses:
         partial = None in replies.values()
         return Answer(AnswerKind.ENDPOINTS, addresses, frozenset(unknown_families), detail, partial)
     if unknown_families:
         return Answer(AnswerKind.FAILED, detail=detail)
     kind = AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY
     return Answer(kind, detail=detail)
-
-
-def without(answer: Answer, refused: Set[Address]) -> Answer:
-    """`answer` less the addresses in `refused`; empty if nothing is left."""
-    rest = answer.addresses - refused
-    kind = answer.kind if rest or not answer.addresses else AnswerKind.EMPTY
-    return msgspec.structs.replace(answer, kind=kind, addresses=rest)

@@ -230,9 +230,11 @@ def test_any_environment_is_accepted_or_explained(sound: dict[str, str], spoilt:
 
 @pytest.mark.parametrize("less,more", [("CONNECT_TIMEOUT", "CONNECT_DEADLINE"), ("EJECT_BASE", "EJECT_MAX")])
 def test_a_value_that_another_would_cut_short(less: str, more: str) -> None:
-    """Both set, one makes nonsense of the other: that is said. A default simply gives way."""
-    assert faults(WEB | {f"HEADWAY_{less}": "2s", f"HEADWAY_{more}": "1s"}) == [
-        f"HEADWAY_{less}=2s: is longer than HEADWAY_{more}=1s"
-    ]
-    from_env(WEB | {f"HEADWAY_{less}": "2s", f"HEADWAY_{more}": "2s"})
-    from_env(WEB | {f"HEADWAY_{more}": "500ms"})
+    """Both set, one makes nonsense of the other: that is said. A default gives way, and shows it."""
+    less, more = f"HEADWAY_{less}", f"HEADWAY_{more}"
+    assert faults(WEB | {less: "2s", more: "1s"}) == [f"{less}=2s: is longer than {more}=1s"]
+    from_env(WEB | {less: "2s", more: "2s"})
+
+    assert row(from_env(WEB | {more: "500ms"}), less) == Row(less, "500ms", f"default, as {more}")
+    assert row(from_env(WEB | {less: "5m"}), more).value == "5m"
+    assert row(from_env(WEB | {less: "1s"}), more).origin == "default"

@@ -87,7 +87,7 @@ LIMITS = {  # setting: the smallest and the largest value, and what 0 means if i
     "EJECT_SHARE": ("0%", "100%", ""),
     "CONNECT_TIMEOUT": ("10ms", "5m", ""),
     "CONNECT_ATTEMPTS": ("1", "100", ""),
-    "CONNECT_DEADLINE": ("10ms", "10m", ""),
+    "CONNECT_DEADLINE": ("100ms", "10m", ""),
     "IDLE_TIMEOUT": ("100ms", "720h", "never"),
     "HALF_CLOSE_TIMEOUT": ("100ms", "720h", "never"),
     "TCP_KEEPALIVE": ("1s", "9h", "off"),

@@ -7,6 +7,7 @@ from random import Random
 from proxy.controlpath.prober import Check, Prober
 from proxy.model import Address, Answer, AnswerKind
 from proxy.observe.counters import ServiceCounters
+from proxy.policy.admission import CHECKS_AT_ONCE
 from proxy.policy.endpoint import State
 from proxy.pool import Pool
 from tests.support import FakeClock, eventually, service_settings
@@ -23,7 +24,7 @@ class Checked:
         self.clock = FakeClock()
         chosen = service_settings(**{"TARGET": "web:80", "HEALTH_INTERVAL": "100ms"} | settings)
         self.pool = Pool(chosen, ServiceCounters(), self.clock, Random(7))
-        self.prober = Prober(chosen, self.pool, check, Random(7))
+        self.prober = Prober(chosen, self.pool, check, asyncio.Semaphore(CHECKS_AT_ONCE), Random(7))
         self.pool.on_members_changed = self.prober.follow
 
     def discover(self, *addresses: Address) -> None:

@@ -261,6 +261,21 @@ def test_a_connection_that_waits_has_dns_asked_soon() -> None:
     with_world(test, DNS_INTERVAL="1h")
 
 
+def test_dns_is_asked_again_while_connections_wait() -> None:
+    """A pod that becomes ready a moment later serves those who wait, whatever the interval."""
+
+    async def test(world: World) -> None:
+        world.dns.mode = "nxdomain"
+        world.pool.counters.waiting = 1
+        spawn(world.discovery.run(), name="discovery")
+        await received(world.dns, 6)
+        world.dns.mode = "answer"
+
+        await world.has(IPS)
+
+    with_world(test, DNS_INTERVAL="1h")
+
+
 def test_a_crash_does_not_end_discovery(caplog: pytest.LogCaptureFixture) -> None:
     """A poll that crashes is logged, and the next one works."""
 

@@ -190,6 +190,22 @@ def test_a_good_reply_beats_a_failure() -> None:
     run(story())
 
 
+@pytest.mark.slow
+def test_failures_do_not_silence_a_slow_reply() -> None:
+    """The first try is answered late and well, all later ones at once with SERVFAIL: the late one counts."""
+
+    async def test(dns: DnsServer) -> None:
+        dns.delay_s = 0.3
+        looking = asyncio.create_task(resolver(dns, timeout_s=0.7).query(WEB, Family.IPV4))
+        await received(dns, 1)
+        dns.delay_s = 0.0
+        dns.mode = "servfail"
+
+        assert len((await looking).ips) == 3
+
+    with_dns(test)
+
+
 def test_late_answers_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
     """What comes after the deadline reaches nobody, upsets nobody, and the next query starts afresh."""
 

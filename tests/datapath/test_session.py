@@ -236,22 +236,20 @@ def test_a_question_without_an_answer_clears_nobody() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("wait_s,blamed", [(0.0, 1), (0.15, 0)])
-def test_a_reset_before_any_answer(wait_s: float, blamed: int) -> None:
-    """Right after the connect it is the pod's fault; of a stream that has run for a while it says nothing."""
+def test_a_reset_in_answer_to_a_request() -> None:
+    """It may be the request's doing: one bad client must not get pods ejected."""
 
     async def test() -> None:
         async with pods(silent) as (pod,):
-            scene = Scene([pod.address], CONNECT_DEADLINE="100ms")
+            scene = Scene([pod.address])
             async with scene.client() as (peer, session):
                 await peer.send(b"hello")
                 await settled(lambda: len(pod.accepted), quiet_s=0.01)
                 assert await pod.accepted[0].receive(5) == b"hello"
-                await asyncio.sleep(wait_s)
                 pod.accepted[0].reset()
                 await session
 
             assert scene.outcomes == {"pod_reset": 1}
-            assert scene.endpoint(pod.address).ejection.failures == blamed
+            assert scene.endpoint(pod.address).ejection.failures == 0
 
     run(test())

@@ -35,7 +35,7 @@ def test_no_endpoint(left: bool) -> None:
 
     async def test() -> None:
         async with no_socket_lost():
-            scene = Scene(CONNECT_DEADLINE="50ms")
+            scene = Scene(CONNECT_DEADLINE="100ms")
             async with scene.client() as (peer, session):
                 if left:
                     peer.reset()
@@ -166,6 +166,21 @@ def test_access_log(what: str, outcomes: list[str], caplog: pytest.LogCaptureFix
     assert [line["outcome"] for line in lines(caplog)] == outcomes
 
 
+def test_debugging_shows_each_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """With LOG_LEVEL=debug nobody has to switch the access log on; a failure says what the system said."""
+    caplog.set_level(logging.DEBUG)
+
+    async def test() -> None:
+        with refusing() as dead:
+            async with Scene([dead], ACCESS_LOG="off").client() as (peer, _):
+                assert await peer.was_reset()
+
+    run(test())
+
+    (line,) = lines(caplog)
+    assert (line["outcome"], line["detail"]) == ("refused", "Connection refused")
+
+
 def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
     """A line says which pod took the connection at which attempt, how much flowed and who ended it."""
     caplog.set_level(logging.INFO)
@@ -196,6 +211,7 @@ def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
         "to_pod": 4,
         "from_pod": 7,
         "ended_by": "pod",
+        "detail": "",
     }
 
 

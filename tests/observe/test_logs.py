@@ -80,3 +80,14 @@ def test_level_is_ours_only(capfd: Capture) -> None:
     lines = written(finish, capfd)
     assert "ours" in lines
     assert "theirs" not in lines
+
+
+def test_a_line_that_cannot_be_formatted(capfd: Capture) -> None:
+    """A bad log call, ours or a library's, costs its line and nothing else."""
+    finish = logs.set_up(LogLevel.INFO, LogFormat.JSON, {})
+    logging.getLogger("headway").info("%d pods", "three")
+    logging.getLogger("headway").info("on we go")
+
+    bad, good = written(finish, capfd).splitlines()
+    assert "could not be formatted: '%d pods'" in bad
+    assert json.loads(good)["message"] == "on we go"

@@ -9,7 +9,7 @@ from proxy.policy.admission import DESCRIPTORS_PER_CONNECTION, RESERVE, connecti
 
 @pytest.mark.parametrize(
     "limit,connections",
-    [(0, 1), (8, 1), (24, 1), (64, 16), (256, 88), (1024, 448), (65536, 32704), (1048576, 524224)],
+    [(0, 1), (8, 1), (24, 1), (64, 16), (256, 88), (1024, 432), (65536, 32688), (1048576, 524208)],
 )
 def test_cap(limit: int, connections: int) -> None:
     """The usual limits, and some so small that a fixed reserve would leave nothing."""

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from proxy.model import Address, Answer, AnswerKind, Family
-from proxy.policy.answers import Reply, merge, without
+from proxy.model import Address, AnswerKind, Family
+from proxy.policy.answers import Reply, merge
 
 ENDPOINTS, EMPTY, NXDOMAIN, FAILED = AnswerKind
 IPS = {Family.IPV4: ("10.0.0.1", "10.0.0.2"), Family.IPV6: ("fd00::1",)}
@@ -74,10 +74,13 @@ def test_nowhere_is_no_pod() -> None:
     assert merge({Family.IPV6: v6}, 80).kind is AnswerKind.EMPTY
 
 
-def test_without() -> None:
-    """What is refused is not in the answer; an answer of nothing else is empty."""
-    two = Answer(AnswerKind.ENDPOINTS, frozenset({Address("10.0.0.1", 80), Address("10.0.0.2", 80)}))
+def test_refused_addresses() -> None:
+    """What leads back is not in the answer; a family that failed is still not known to be empty."""
+    ours, pod = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
+    v4 = Reply(AnswerKind.ENDPOINTS, (ours.ip, pod.ip))
+    failed = Reply(AnswerKind.FAILED, result="servfail")
 
-    assert without(two, {Address("10.0.0.1", 80)}).addresses == {Address("10.0.0.2", 80)}
-    assert without(two, two.addresses).kind is AnswerKind.EMPTY
-    assert without(Answer(AnswerKind.NXDOMAIN), set()).kind is AnswerKind.NXDOMAIN
+    assert merge({Family.IPV4: v4}, 80, {ours}).addresses == {pod}
+    assert merge({Family.IPV4: v4}, 80, {ours, pod}).kind is AnswerKind.EMPTY
+    assert merge({Family.IPV4: v4, Family.IPV6: failed}, 80, {ours, pod}).kind is AnswerKind.FAILED
+    assert not merge({Family.IPV4: v4, Family.IPV6: None}, 80, {ours, pod}).partial

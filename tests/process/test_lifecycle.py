@@ -103,6 +103,38 @@ def test_a_second_word_ends_at_once(second: str) -> None:
     run(story())
 
 
+def test_the_first_signal_after_a_drain_by_request() -> None:
+    """A preStop hook asks for the drain, then the kubelet sends SIGTERM: that one is not a second word."""
+
+    async def story() -> None:
+        async with pods(1) as some, running(TARGET=static(some)) as proxy:
+            open_one = await connect(proxy.address)
+            assert (await proxy.page("/drain", admin=True, method="POST")).status == 200
+            await proxy.shows("/readyz", 503)
+            proxy.signal(signal.SIGTERM)
+            await proxy.logs("got SIGTERM")
+
+            assert await open_one.echo(b"still here") == b"still here"
+            await open_one.close()
+            assert await proxy.ends() == 0
+
+    run(story())
+
+
+def test_signals_until_the_very_end() -> None:
+    """Whoever sends SIGTERM again and again hears 0 all the same."""
+
+    async def story() -> None:
+        async with pods(1) as some, running(TARGET=static(some), DRAIN_QUIET="0") as proxy:
+            while proxy.child.ended is None:
+                proxy.signal(signal.SIGTERM)
+                await asyncio.sleep(0.001)
+
+            assert await proxy.ends() == 0
+
+    run(story())
+
+
 def test_drain_by_request() -> None:
     """POST /drain is SIGTERM for those who cannot send one."""
 
