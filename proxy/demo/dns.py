@@ -16,7 +16,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Literal
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 
 from proxy.clock import SystemClock
 from proxy.demo.zone import Mode, Zone, fit, key

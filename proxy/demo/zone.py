@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any, Literal
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 
 Mode = Literal["answer", "servfail", "refused", "nxdomain", "empty", "drop"]
 

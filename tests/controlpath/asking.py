@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 
 from proxy.controlpath.resolver import AresResolver
 from proxy.demo.dns import DnsServer

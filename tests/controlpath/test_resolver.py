@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 import pytest
 
 from proxy.demo.dns import DnsServer

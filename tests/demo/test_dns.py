@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-import dnslib  # type: ignore[import-untyped]
+import dnslib
 import pytest
 
 from proxy.demo.dns import DnsServer
