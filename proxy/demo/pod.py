@@ -14,7 +14,7 @@ import signal
 import socket
 from types import FrameType
 
-LAST_ANSWERS_S = 0.25  # how long an accepted connection may keep a pod from its end
+LAST_ANSWERS_S = 1.0  # how long an accepted connection may keep a pod from its end
 
 
 def body(name: str, ip: str, path: str) -> bytes:
