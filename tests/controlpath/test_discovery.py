@@ -1,6 +1,7 @@
 """Discovery against a real name server: what the pool holds after good, bad and late answers."""
 
 import asyncio
+import logging
 from itertools import pairwise
 
 import pytest
@@ -165,22 +166,23 @@ def test_it_never_dials_itself(caplog: pytest.LogCaptureFixture) -> None:
     assert len(said) == 2  # once for each change, not with every poll
 
 
-def test_the_first_answer_is_both_families() -> None:
-    """Addresses that come a moment later still belong to the first answer: all are used from the start."""
+@pytest.mark.parametrize("delay_s,steps", [(0.02, 1), (0.07, 2)])
+def test_the_first_answer_is_both_families(
+    delay_s: float, steps: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One family's addresses wait a moment for the other's; later ones are still used from the start."""
+    caplog.set_level(logging.INFO, "headway.pool")
 
     async def test(world: World) -> None:
         world.dns.set(WEB, [*IPS, "fd00::11"])
-        for delay_s in (0.02, 0.07):  # within and beyond the time that one family waits for the other
-            world.dns.delay_for["A"] = delay_s
-            await world.discovery.poll()
+        world.dns.delay_for["A"] = delay_s
+        await world.discovery.poll()
 
-            assert len(world.ips) == 4
-            assert {endpoint.state for endpoint in world.pool.members} == {State.READY}
-            world.dns.mode = "nxdomain"
-            await world.discovery.poll()
-            world.dns.mode = "answer"
+        assert len(world.ips) == 4
+        assert {endpoint.state for endpoint in world.pool.members} == {State.READY}
+        assert sum("added" in line for line in caplog.messages) == steps
 
-    with_world(test, DNS_HOLD="0")
+    with_world(test)
 
 
 # --- time ---------------------------------------------------------------------------------------

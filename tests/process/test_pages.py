@@ -201,25 +201,6 @@ def test_silent_connections_cannot_take_the_pages_away() -> None:
     run(story())
 
 
-def test_nor_can_those_who_ask_and_never_read() -> None:
-    """A scrape that nobody takes is cut off when others need the room."""
-
-    async def story() -> None:
-        async with pods(1) as some, running(TARGET=static(some)) as proxy:
-            deaf = []
-            for _ in range(150):
-                _, writer = await asyncio.open_connection("127.0.0.1", proxy.telemetry_port)
-                writer.transport.pause_reading()  # type: ignore[attr-defined]
-                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
-                deaf.append(writer)
-
-            assert await proxy.metric("process_open_fds") < 100
-            for writer in deaf:
-                writer.transport.abort()
-
-    run(story())
-
-
 def test_a_broken_request_is_no_error_of_ours() -> None:
     """Whoever sends rubbish to the telemetry port gets a 400 and does not write into our log."""
 
