@@ -80,15 +80,14 @@ class Service:
     ) -> None:
         rng = random.Random()
         self.settings = settings
-        self.counters = ServiceCounters()
-        self.pool = Pool(settings, self.counters, clock, rng)
+        self.pool = Pool(settings, ServiceCounters(), clock, rng)
         self._clock = clock
         self._was_ready = False
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         connector = Connector(tuning)
         timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
-        self.relay = AsyncioRelay(timeouts, self.counters, clock)
-        sessions = Sessions(settings, self.pool, connector, self.relay, self.counters, clock)
+        self.relay = AsyncioRelay(timeouts, self.pool.counters, clock)
+        sessions = Sessions(settings, self.pool, connector, self.relay, clock)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:

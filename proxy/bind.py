@@ -62,8 +62,12 @@ def _opening(family: socket.AddressFamily) -> Iterator[socket.socket]:
         raise
 
 
+def family_of(ip: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
 def _tcp(host: str, port: int, *, both: bool = False) -> socket.socket:
-    with _opening(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+    with _opening(family_of(host)) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
@@ -128,7 +132,7 @@ def leads_to(socks: Iterable[socket.socket], address: Address) -> bool:
 
 def _is_here(ip: str) -> bool:
     """Whether this host has `ip`: only such an address can be bound."""
-    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family_of(ip), socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((ip, 0))
         except OSError:

@@ -69,9 +69,7 @@ class Pool:
         self.last_good_at: float | None = None  # when discovery last learned something
         self.members: tuple[Endpoint, ...] = ()  # the endpoints that discovery lists
         self.on_members_changed: Callable[[], None] = lambda: None
-        self.request_resolve: Callable[[], None] = lambda: (
-            None
-        )  # a connection failed: ask discovery again soon
+        self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
 
         self._clock = clock
         self._rng = rng
@@ -231,7 +229,7 @@ class Pool:
         endpoint = (
             probed
             or self.picker.pick(tried, self._rng)
-            or self._fallback.pick(tried, self._rng)  # never everything out: a unusable pod beats none
+            or self._fallback.pick(tried, self._rng)  # never everything out: a doubtful pod beats none
         )
         if endpoint is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")

@@ -15,6 +15,7 @@ from proxy.errors import ConnectError, Fault, HeadwayError, SettingsError, Start
     [
         (errno.ECONNREFUSED, "refused", "upstream"),
         (errno.ECONNRESET, "reset_early", "upstream"),
+        (errno.EPIPE, "reset_early", "upstream"),
         (errno.ETIMEDOUT, "timeout", "upstream"),
         (errno.EHOSTUNREACH, "unreachable", "upstream"),
         (errno.ENETUNREACH, "unreachable", "upstream"),
@@ -32,6 +33,7 @@ def test_whose_fault_a_failed_connection_is(number: int, reason: str, source: st
 
     assert (error.reason, error.source) == (reason, source)
     assert str(error) == os.strerror(number)
+    assert isinstance(error, ConnectError)
 
 
 def test_a_cause_without_a_number() -> None:

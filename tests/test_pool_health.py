@@ -88,7 +88,7 @@ def test_the_lone_survivor_is_not_ejected() -> None:
 
 @pytest.mark.parametrize("pods", [1, 2, 10])
 def test_never_everything_out(pods: int) -> None:
-    """All checks fail: a unusable pod beats none, and a session may try each of them."""
+    """All checks fail: a doubtful pod beats none, and a session may try each of them."""
     stage = Stage(pods)
     for number in range(pods):
         stage.check(number, True, False, False, False)

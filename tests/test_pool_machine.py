@@ -99,7 +99,7 @@ class PoolMachine(RuleBasedStateMachine):
         return lease
 
     def _probes(self, lease: Lease, tried: list[Endpoint]) -> None:
-        """Only a first attempt may go to a unusable pod while others are usable, and only one at a time."""
+        """Only a first attempt may go to an unusable pod while others are usable, and only one at a time."""
         assert not tried
         assert lease.endpoint.health.usable
         assert lease.endpoint.ejection.phase is Phase.PROBING

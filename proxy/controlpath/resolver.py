@@ -13,8 +13,8 @@ from proxy.model import Address, AnswerKind, Family
 from proxy.policy.answers import Reply
 from proxy.tasks import spawn
 
-TRIES = 3
 PATIENCE = (1 / 7, 2 / 7)  # shares of the deadline: how long to wait before asking once more
+TRIES = len(PATIENCE) + 1
 _QTYPE = {Family.IPV4: "A", Family.IPV6: "AAAA"}
 _FAILURES = {
     ares.ARES_ESERVFAIL: "servfail",

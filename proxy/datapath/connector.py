@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 
+from proxy.bind import family_of
 from proxy.datapath.sockets import Tuning, tune
 from proxy.errors import ConnectTimeout, connect_error
 from proxy.model import Address
@@ -22,8 +23,7 @@ class Connector:
     async def connect(self, address: Address, timeout_s: float) -> socket.socket:
         """A connected, non-blocking socket. Raises ConnectError."""
         try:
-            family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock = socket.socket(family_of(address.ip), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise connect_error(error) from error
         try:

@@ -11,7 +11,6 @@ from proxy.errors import ConnectError, ConnectTimeout, DeadlinePassed, HeadwayEr
 from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
 from proxy.observe.access import AccessRecord
-from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
 
@@ -27,14 +26,13 @@ class Sessions:
         pool: Pool,
         connector: Connector,
         relay: Relay,
-        counters: ServiceCounters,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._connector = connector
         self._relay = relay
-        self._counters = counters
+        self._counters = pool.counters
         self._clock = clock
 
     async def serve(self, client: socket.socket) -> None:

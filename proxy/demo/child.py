@@ -12,6 +12,8 @@ from pathlib import Path
 from proxy.tasks import spawn
 
 GRACE_S = 3.0  # from SIGTERM to SIGKILL
+KEPT_LINES = 500
+LAST_WORDS = 20  # of these, in a message
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # Children import the very package that runs here, whatever directory the demo was called from.
 HOME = Path(__file__).resolve().parents[2]
@@ -28,7 +30,7 @@ class Child:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
-        self.tail: deque[str] = deque(maxlen=20)
+        self.tail: deque[str] = deque(maxlen=KEPT_LINES)
         self._process = process
         self._first_line = asyncio.Event()
         self._reading = spawn(self._read(), name=f"demo-output-{name}")
@@ -74,7 +76,8 @@ class Child:
 
     def failure(self, what: str) -> DemoError:
         """An error that carries the process's last words."""
-        last_words = "".join(f"\n    {line}" for line in self.tail) or "\n    (it printed nothing)"
+        lines = [*self.tail][-LAST_WORDS:] or ["(it printed nothing)"]
+        last_words = "".join(f"\n    {line}" for line in lines)
         status = "" if self.ended is None else f" (exit status {self.ended})"
         return DemoError(f"{self.name} {what}{status}. Its last words:{last_words}")
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import dnslib
 
+from proxy.bind import family_of
 from proxy.clock import SystemClock
 from proxy.demo.zone import Mode, Zone, fit, key
 from proxy.tasks import spawn
@@ -152,7 +153,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _bind(ip: str, port: int) -> tuple[socket.socket, socket.socket]:
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    family = family_of(ip)
     for _ in range(20):
         udp = socket.socket(family, socket.SOCK_DGRAM)
         tcp = socket.socket(family, socket.SOCK_STREAM)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from itertools import islice
 from random import Random
 
+from proxy.bind import family_of
+
 # Below Linux' ephemeral range (32768 up): no outgoing connection can take one between our look and its use.
 FIRST, LAST = 20000, 32000
 
@@ -21,7 +23,7 @@ def free_ports(how_many: int, ips: Iterable[str] = ("127.0.0.1",)) -> list[int]:
 
 
 def _is_free(ip: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as probe:
+    with socket.socket(family_of(ip)) as probe:
         try:
             probe.bind((ip, port))
         except OSError:

@@ -7,18 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import DnsTarget, Listen, StaticTarget
-from proxy.config.values import Kind, listen, listen_or_off, nameservers, target
+from proxy.config.values import listen, listen_or_off, nameservers, target
 from proxy.model import Address
+from tests.config.refusals import problem
 
 LONG_LABEL = "a" * 63
 LONGEST_NAME = ".".join([LONG_LABEL] * 3 + ["b" * 61])
 LONGEST_PATH = "/" + "p" * 106
-
-
-def problem(kind: Kind[Any], text: str) -> str:
-    with pytest.raises(ValueError) as caught:
-        kind.parse(text)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

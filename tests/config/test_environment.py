@@ -7,19 +7,9 @@ from hypothesis import strategies as st
 from proxy.config import Balancer, Listen, Loaded, Row, from_env
 from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, variable
 from proxy.errors import SettingsError
+from tests.config.refusals import faults
 
 WEB = {"HEADWAY_TARGET": "web:80"}
-
-
-def faults(env: dict[str, str]) -> list[str]:
-    """What is wrong with `env`, a line each; nothing if it is accepted."""
-    try:
-        from_env(env)
-    except SettingsError as error:
-        head, *lines = str(error).splitlines()
-        assert head == ("1 setting is wrong:" if len(lines) == 1 else f"{len(lines)} settings are wrong:")
-        return [line.removeprefix("  ") for line in lines]
-    return []
 
 
 def row(loaded: Loaded, name: str) -> Row:

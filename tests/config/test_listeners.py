@@ -2,20 +2,16 @@
 
 import pytest
 
-from proxy.config import Listen, from_env
+from proxy.config import Listen
 from proxy.config.values import listen
-from proxy.errors import SettingsError
+from tests.config.refusals import faults
 
 
-def faults(**variables: str) -> list[str]:
+def clashes(**variables: str) -> list[str]:
     env = {"TARGET": "web:80"} | variables
     if "SERVICES" in variables:
         del env["TARGET"]
-    try:
-        from_env({f"HEADWAY_{name}": text for name, text in env.items()})
-    except SettingsError as error:
-        return [str(fault) for fault in error.faults]
-    return []
+    return faults({f"HEADWAY_{name}": text for name, text in env.items()})
 
 
 @pytest.mark.parametrize(
@@ -52,20 +48,20 @@ def test_which_listeners_exclude_each_other(one: str, other: str, clash: bool) -
     """Two listeners clash when an address of one is an address of the other on the same port."""
     assert listen.parse(one).clashes(listen.parse(other)) is clash
     assert listen.parse(other).clashes(listen.parse(one)) is clash
-    assert clash == bool(faults(LISTEN=one, ADMIN_LISTEN=other, TELEMETRY_LISTEN="off"))
+    assert clash == bool(clashes(LISTEN=one, ADMIN_LISTEN=other, TELEMETRY_LISTEN="off"))
 
 
 def test_the_target_port_is_that_of_a_page() -> None:
     """A default listener that hits a page's port is explained, though nobody set either of them."""
     taken = "127.0.0.1:9902 is taken by HEADWAY_TELEMETRY_LISTEN (:9902); choose another"
 
-    assert faults(TARGET="web:9902") == [f"HEADWAY_LISTEN: {taken}"]
-    assert faults(TARGET="web:9902", TELEMETRY_LISTEN="off") == []
+    assert clashes(TARGET="web:9902") == [f"HEADWAY_LISTEN: {taken}"]
+    assert clashes(TARGET="web:9902", TELEMETRY_LISTEN="off") == []
 
 
 def test_the_two_pages_on_one_port() -> None:
     """The pages need a listener each; the admin page is the one to move."""
-    assert faults(ADMIN_LISTEN="localhost:9902") == [
+    assert clashes(ADMIN_LISTEN="localhost:9902") == [
         "HEADWAY_ADMIN_LISTEN=localhost:9902: localhost:9902 is taken by HEADWAY_TELEMETRY_LISTEN (:9902);"
         " choose another"
     ]
@@ -73,7 +69,7 @@ def test_the_two_pages_on_one_port() -> None:
 
 def test_services_on_one_port() -> None:
     """Three services with one target port need listeners of their own: each later one is named."""
-    found = faults(
+    found = clashes(
         SERVICES="a,b,c", A_TARGET="a:80", B_TARGET="b:80", C_TARGET="c:80", C_LISTEN="localhost:80"
     )
 
@@ -101,7 +97,7 @@ def test_services_on_one_port() -> None:
 )
 def test_a_service_that_dials_itself(target: str, listen: str, at: str) -> None:
     """A target that leads back to the service's own listener would multiply connections without end."""
-    found = faults(TARGET=target, **({"LISTEN": listen} if listen else {}))
+    found = clashes(TARGET=target, **({"LISTEN": listen} if listen else {}))
 
     assert found == [
         f"HEADWAY_TARGET={target}: leads back to {at}, where this service itself listens;"
@@ -124,12 +120,12 @@ def test_a_service_that_dials_itself(target: str, listen: str, at: str) -> None:
 )
 def test_a_service_that_may_listen_there(target: str, listen: str) -> None:
     """A listener on the pods' port is fine as long as no pod is this very listener."""
-    assert faults(TARGET=target, LISTEN=listen) == []
+    assert clashes(TARGET=target, LISTEN=listen) == []
 
 
 def test_a_service_of_several_that_dials_itself() -> None:
     """With several services the variables named are those of the one that is wrong."""
-    found = faults(SERVICES="a,b", A_TARGET="a:80", B_TARGET="127.0.0.1:81", B_LISTEN=":81")
+    found = clashes(SERVICES="a,b", A_TARGET="a:80", B_TARGET="127.0.0.1:81", B_LISTEN=":81")
 
     assert found == [
         "HEADWAY_B_TARGET=127.0.0.1:81: leads back to :81, where this service itself listens;"
@@ -139,7 +135,7 @@ def test_a_service_of_several_that_dials_itself() -> None:
 
 def test_a_service_may_dial_another() -> None:
     """A service whose target is another one's listener is a chain, not a circle."""
-    assert faults(SERVICES="a,b", A_TARGET="a:80", B_TARGET="127.0.0.1:80", B_LISTEN=":81") == []
+    assert clashes(SERVICES="a,b", A_TARGET="a:80", B_TARGET="127.0.0.1:80", B_LISTEN=":81") == []
 
 
 def test_listeners_are_shown_as_written() -> None:

@@ -3,21 +3,13 @@
 import pytest
 
 from proxy.config import AccessLog, Balancer, Listen, Row, from_env
-from proxy.errors import SettingsError
+from tests.config.refusals import faults
 
 TWO = {
     "HEADWAY_SERVICES": "orders, user-accounts",
     "HEADWAY_ORDERS_TARGET": "orders.shop:8080",
     "HEADWAY_USER_ACCOUNTS_TARGET": "users.shop:8081",
 }
-
-
-def faults(env: dict[str, str]) -> list[str]:
-    try:
-        from_env(env)
-    except SettingsError as error:
-        return [str(fault) for fault in error.faults]
-    return []
 
 
 def test_two_services() -> None:

@@ -1,25 +1,18 @@
 """What the number or word of a setting may be, what it then means, and what is said when it is wrong."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Balancer
 from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, Setting
-from proxy.config.values import Kind, count, duration, one_of, plain_text, share
+from proxy.config.values import count, duration, one_of, plain_text, share
+from tests.config.refusals import problem
 
 INTERVAL = duration("100ms", "1h")
 PAUSE = duration("1ms", "24h", zero="never")
 FIELDS = PROCESS_FIELDS | SERVICE_FIELDS
 PROPERTY = settings(deadline=None, derandomize=True)
-
-
-def problem(kind: Kind[Any], text: str) -> str:
-    with pytest.raises(ValueError) as caught:
-        kind.parse(text)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,7 @@ class Scene:
         self.pool = Pool(self.settings, self.counters, clock, Random(1))
         self._busy: dict[Endpoint, int] = {}
         self.relay = AsyncioRelay(Timeouts(60.0, 60.0), self.counters, clock)
-        self.sessions = Sessions(
-            self.settings, self.pool, Connector(Tuning()), self.relay, self.counters, clock
-        )
+        self.sessions = Sessions(self.settings, self.pool, Connector(Tuning()), self.relay, clock)
         self.learn(addresses)
 
     def learn(self, addresses: Iterable[Address]) -> None:

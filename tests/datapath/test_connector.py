@@ -1,14 +1,13 @@
 """A connection to a pod, or the one word for why there is none."""
 
 import asyncio
-import errno
 import socket
 
 import pytest
 
 from proxy.datapath.connector import Connector
 from proxy.datapath.sockets import Tuning
-from proxy.errors import ConnectError, ConnectTimeout, OutOfDescriptors, Refused, Unreachable, connect_error
+from proxy.errors import ConnectTimeout, OutOfDescriptors, Refused, Unreachable
 from proxy.model import Address
 from tests.datapath.peers import (
     Peer,
@@ -109,27 +108,6 @@ def test_unreachable() -> None:
         assert (caught.value.reason, caught.value.source) == ("unreachable", "upstream")
 
     run(test())
-
-
-@pytest.mark.parametrize(
-    "number,reason,source",
-    [
-        (errno.ECONNREFUSED, "refused", "upstream"),
-        (errno.ECONNRESET, "reset_early", "upstream"),
-        (errno.ETIMEDOUT, "timeout", "upstream"),
-        (errno.EHOSTUNREACH, "unreachable", "upstream"),
-        (errno.ENETUNREACH, "unreachable", "upstream"),
-        (errno.EMFILE, "out_of_descriptors", "internal"),
-        (errno.ENFILE, "out_of_descriptors", "internal"),
-        (errno.EADDRNOTAVAIL, "out_of_ports", "internal"),
-    ],
-)
-def test_whose_fault(number: int, reason: str, source: str) -> None:
-    """Each way to fail has its word, and is the pod's fault or ours: what we run out of ejects no pod."""
-    error = connect_error(OSError(number, "why"))
-
-    assert (error.reason, error.source, str(error)) == (reason, source, "why")
-    assert isinstance(error, ConnectError)
 
 
 def test_out_of_descriptors() -> None:

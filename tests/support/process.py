@@ -50,7 +50,6 @@ class Proxy:
 
     async def start(self) -> None:
         self._child = await Child.start("the proxy", *self.arguments, env=self.environment)
-        self._child.tail = type(self._child.tail)(maxlen=500)
 
     async def comes_up(self) -> None:
         await self.shows("/livez", 200)
