@@ -154,12 +154,15 @@ class App:
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
         loop = asyncio.get_running_loop()
+
+        def hear(number: int, frame: object) -> None:
+            loop.call_soon_threadsafe(self._signalled, signal.Signals(number))
+
         async with AsyncExitStack() as cleanup:
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._signalled, number)
-                # Once it is over a signal has nothing left to say, and must not spoil the exit status.
+                # Not the loop's own way: when the loop ends, that lets a late signal kill the process.
+                signal.signal(number, hear)
                 cleanup.callback(signal.signal, number, signal.SIG_IGN)
-                cleanup.callback(loop.remove_signal_handler, number)
             self._bind(cleanup)
             await self._serve_pages(cleanup)
             for service in self._services:
