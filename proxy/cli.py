@@ -103,11 +103,13 @@ def endpoints(
         services = _ask(admin, "/endpoints")["services"]
     except (OSError, HTTPException, ValueError, KeyError) as error:
         raise _end(f"no admin page at {admin}: {error}. Is the sidecar running?", FAILED) from None
-    table = Table("service", "endpoint", "state", "open", "picks", box=None)
+    named = any("name" in each for service in services for each in service["endpoints"])
+    table = Table("service", "endpoint", *["name"] * named, "state", "open", "picks", box=None)
     for service in services:
         for each in service["endpoints"]:
+            name = [each.get("name", "").partition(".")[0]] * named
             counts = str(each["connections_active"]), str(each["picks"])
-            table.add_row(service["service"], each["endpoint"], each["state"], *counts)
+            table.add_row(service["service"], each["endpoint"], *name, each["state"], *counts)
     Console(markup=False).print(table)  # [fd00::1]:80 is no markup
 
 

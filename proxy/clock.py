@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 
 class SystemClock:
@@ -10,6 +11,10 @@ class SystemClock:
     def now(self) -> float:
         """Seconds on a clock that never jumps; only differences mean something."""
         return time.monotonic()
+
+    def date(self, moment: float) -> datetime:
+        """What the calendar said at `moment` of now(), going by what it says at present."""
+        return datetime.fromtimestamp(time.time() - time.monotonic() + moment, UTC)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -54,6 +54,13 @@ class DeadlinePassed(ConnectError):
     reason = "deadline"
 
 
+class IdentityChanged(ConnectError):
+    """Another pod took over the address while we connected to it: the connection is not given to that one."""
+
+    source: ClassVar[Source] = "internal"
+    reason = "identity_changed"
+
+
 class OutOfDescriptors(ConnectError):
     source = "internal"
     reason = "out_of_descriptors"

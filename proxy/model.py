@@ -1,5 +1,6 @@
 """The frozen values that the parts hand to each other, with the protocols for time and luck."""
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -43,6 +44,34 @@ class Address(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
+class Identity(NamedTuple):
+    """Which pod an endpoint is. `name` is its stable hostname, when SRV gives one.
+
+    Addresses are used again: another name at the same address is another pod.
+    """
+
+    address: Address
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.name.partition('.')[0]})" if self.name else str(self.address)
+
+
+class Listed(NamedTuple):
+    """What an answer says of an endpoint beside who it is; a change of it makes no other endpoint.
+
+    `priority`: lower ones come first, the others are for failover (RFC 2782). `weight`: its share among those
+    of its priority, 1 on average. `other`: the same pod's address of the other family.
+    """
+
+    priority: int = 0
+    weight: float = 1.0
+    other: Address | None = None
+
+
+PLAIN = Listed()  # of whom nothing is said: all alike
+
+
 class AnswerKind(StrEnum):
     """The four things discovery can learn. They are never mixed up: each moves the pool differently."""
 
@@ -52,26 +81,51 @@ class AnswerKind(StrEnum):
     FAILED = "failed"  # SERVFAIL, REFUSED, a timeout: nothing was learned
 
 
+class Exchange(NamedTuple):
+    """One query and what came back, for people to look at; `records` are the first of `total`."""
+
+    name: str
+    qtype: str
+    result: str
+    server: str = ""
+    transport: str = ""
+    rcode: str = ""  # none when no reply came
+    records: tuple[str, ...] = ()
+    total: int = 0
+    ttl: int | None = None
+    truncated: bool = False  # even over TCP
+    seconds: float = 0.0
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What discovery learned by one poll.
 
-    It says nothing about the endpoints of `unknown_families`: their query failed, or is still under way
-    when the answer is `partial`.
+    Of the absent endpoints it says nothing about those of `unknown_families` and `unknown_names`, whose
+    queries failed; when it is `truncated` about none, and when `partial` not yet: a query is under way.
     """
 
     kind: AnswerKind
-    addresses: frozenset[Address] = frozenset()
+    endpoints: Mapping[Identity, Listed] = {}
     unknown_families: frozenset[Family] = frozenset()
+    unknown_names: frozenset[str] = frozenset()
     detail: str = ""
     partial: bool = False
+    truncated: bool = False
+    exchanges: tuple[Exchange, ...] = ()
+
+    @classmethod
+    def of(cls, addresses: Iterable[Address], *, detail: str = "") -> "Answer":
+        """An answer that lists `addresses`, all alike."""
+        return cls(AnswerKind.ENDPOINTS, dict.fromkeys(map(Identity, addresses), PLAIN), detail=detail)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every query brought endpoints or the certainty that there are none of its family."""
-        return self.kind is AnswerKind.ENDPOINTS and not self.unknown_families
+        """Whether every query brought endpoints or the certainty that there are none."""
+        known = self.kind is AnswerKind.ENDPOINTS
+        return known and not (self.unknown_families or self.unknown_names or self.partial or self.truncated)
 
     def __str__(self) -> str:
-        count = f" {len(self.addresses)}" if self.addresses else ""
+        count = f" {len(self.endpoints)}" if self.endpoints else ""
         return f"{self.kind}{count}" + (f" ({self.detail})" if self.detail else "")
 
 
@@ -82,7 +136,10 @@ class EndReason(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"
     HALF_CLOSE_TIMEOUT = "half_close_timeout"
     ABORTED = "aborted"  # by the proxy, which is ending
+    IDENTITY_CHANGED = "identity_changed"  # by the proxy: another pod has taken over the address
     UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
 
 
-BY_PROXY = frozenset({EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED})
+BY_PROXY = frozenset(
+    {EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED, EndReason.IDENTITY_CHANGED}
+)

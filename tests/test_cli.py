@@ -21,7 +21,8 @@ WEB = {"HEADWAY_TARGET": "web.shop:8080"}
 WRONG = {"HEADWAY_TARGET": "web", "HEADWAY_BALANCER": "p3c", "HEADWAY_LISTN": ":80"}
 WRONG_SAYS = """\
 headway: 3 settings are wrong:
-  HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort) or static://ip:port,ip:port
+  HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort), \
+srv://_port._proto.host or static://ip:port,ip:port
   HEADWAY_BALANCER=p3c: is not known; did you mean p2c?; allowed: p2c, least_connections, round_robin, random
   HEADWAY_LISTN=:80: is not a setting; did you mean HEADWAY_LISTEN?
 """

@@ -64,6 +64,7 @@ def test_reasons_are_a_closed_list() -> None:
         "Refused": "refused",
         "ConnectTimeout": "timeout",
         "Unreachable": "unreachable",
+        "IdentityChanged": "identity_changed",
         "ResetEarly": "reset_early",
         "DeadlinePassed": "deadline",
         "OutOfDescriptors": "out_of_descriptors",

@@ -23,7 +23,7 @@ def test_address(ip: str, family: Family, text: str) -> None:
 @pytest.mark.parametrize(
     "answer,text",
     [
-        (Answer(AnswerKind.ENDPOINTS, frozenset({Address("::1", 1), Address("::1", 2)})), "endpoints 2"),
+        (Answer.of([Address("::1", 1), Address("::1", 2)]), "endpoints 2"),
         (Answer(AnswerKind.EMPTY), "empty"),
         (Answer(AnswerKind.NXDOMAIN, detail="ipv4 nxdomain"), "nxdomain (ipv4 nxdomain)"),
         (Answer(AnswerKind.FAILED, detail="ipv4 timeout"), "failed (ipv4 timeout)"),

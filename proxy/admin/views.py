@@ -1,10 +1,15 @@
 """What the pages show of one service, read off its pool at the moment of asking."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from proxy.config import DnsTarget, ServiceSettings
+from proxy.clock import SystemClock
+from proxy.config import ServiceSettings, StaticTarget
+from proxy.model import Address, Exchange
 from proxy.observe.metrics import EndpointRow, Snapshot
-from proxy.pool import Pool
+from proxy.policy.endpoint import Endpoint
+from proxy.policy.servers import Trouble
+from proxy.pool import Heard, Pool
 
 
 def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
@@ -12,7 +17,7 @@ def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
     return Snapshot(
         settings.name,
         pool.counters,
-        [EndpointRow(each.label, each.in_flight, each.picks) for each in pool.endpoints],
+        _rows(pool.endpoints),
         {state.value: count for state, count in pool.states().items()},
         _answer_age_s(settings, pool),
     )
@@ -25,20 +30,83 @@ def overview(settings: ServiceSettings, pool: Pool, listens_on: str) -> dict[str
         "target": str(settings.target),
         "listen": listens_on,
         "balancer": settings.balancer,
-        "membership": pool.reason,
+        "membership": pool.membership.reason,
         "answer_age_seconds": _answer_age_s(settings, pool),
         "states": {state.value: count for state, count in pool.states().items() if count},
         "endpoints": [
-            {
-                "endpoint": each.label,
-                "state": each.state,
-                "connections_active": each.in_flight,
-                "picks": each.picks,
-            }
-            for each in sorted(pool.endpoints, key=lambda each: each.address)
+            _endpoint(each, held=each.identity in pool.membership.held)
+            for each in sorted(pool.endpoints, key=lambda each: each.identity)
         ],
     }
 
 
+def dns(
+    settings: ServiceSettings, pool: Pool, servers: Mapping[Address, Trouble | None], clock: SystemClock
+) -> dict[str, Any]:
+    """What DNS said of this service lately, the newest first, and what was made of it."""
+    return {
+        "service": settings.name,
+        "target": str(settings.target),
+        "answer_age_seconds": _answer_age_s(settings, pool),
+        "membership": pool.membership.reason,
+        "servers": [
+            {"server": str(server), "failures": trouble.times, "result": trouble.result}
+            if trouble
+            else {"server": str(server), "failures": 0, "result": "ok"}
+            for server, trouble in servers.items()
+        ],
+        "answers": [_answer(each, clock) for each in reversed(pool.history)],
+    }
+
+
+def _answer(each: Heard, clock: SystemClock) -> dict[str, Any]:
+    return {
+        "time": clock.date(each.at).isoformat(timespec="milliseconds"),
+        "answer": each.answer,
+        "decision": each.decision,
+        "reason": each.reason,
+        "added": each.added,
+        "removed": each.removed,
+        "queries": [_query(exchange) for exchange in each.exchanges],
+    }
+
+
+def _query(exchange: Exchange) -> dict[str, Any]:
+    fields = exchange._asdict()
+    return {
+        "name": fields.pop("name"),
+        "type": fields.pop("qtype"),
+        "duration_seconds": round(fields.pop("seconds"), 6),
+        **fields,
+    }
+
+
+def _rows(endpoints: list[Endpoint]) -> list[EndpointRow]:
+    """One row for each address: a pod that took over another one's may still stand beside it."""
+    rows: dict[str, EndpointRow] = {}
+    for each in endpoints:
+        before = rows.get(each.label, EndpointRow(each.label, 0, 0))
+        rows[each.label] = EndpointRow(
+            each.label, before.in_flight + each.in_flight, before.picks + each.picks
+        )
+    return list(rows.values())
+
+
+def _endpoint(each: Endpoint, *, held: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "endpoint": each.label,
+        "state": each.state,
+        "connections_active": each.in_flight,
+        "picks": each.picks,
+    }
+    if each.identity.name:
+        shown |= {"name": each.identity.name, "priority": each.priority, "weight": round(each.weight, 4)}
+    if each.other is not None:
+        shown["other_address"] = str(each.other)
+    if held:
+        shown["held"] = True  # DNS does not list it: used only while it proves alive
+    return shown
+
+
 def _answer_age_s(settings: ServiceSettings, pool: Pool) -> float | None:
-    return pool.answer_age_s() if isinstance(settings.target, DnsTarget) else None
+    return None if isinstance(settings.target, StaticTarget) else pool.answer_age_s()

@@ -1,6 +1,6 @@
 """The settings: frozen, typed, read once. The rest of the package never sees the environment."""
 
-from proxy.config.environment import PREFIX, Loaded, Row, from_env, load
+from proxy.config.environment import PREFIX, Loaded, Row, from_env, load, variables
 from proxy.config.settings import (
     AccessLog,
     Balancer,
@@ -12,7 +12,8 @@ from proxy.config.settings import (
     ServiceSettings,
     Settings,
 )
-from proxy.config.values import DnsTarget, Listen, StaticTarget, Target
+from proxy.config.targets import DnsTarget, NamedTarget, SrvTarget, StaticTarget, Target
+from proxy.config.values import Listen
 from proxy.config.values import listen as _listen
 
 parse_listen = _listen.parse
@@ -28,13 +29,16 @@ __all__ = [
     "Loaded",
     "LogFormat",
     "LogLevel",
+    "NamedTarget",
     "ReadyWhen",
     "Row",
     "ServiceSettings",
     "Settings",
+    "SrvTarget",
     "StaticTarget",
     "Target",
     "from_env",
     "load",
     "parse_listen",
+    "variables",
 ]

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, ServiceSettings, Setting, Settings, variable
-from proxy.config.values import DnsTarget, Kind, Listen, StaticTarget, Target, nearest
+from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target
+from proxy.config.values import Kind, Listen, nearest
 from proxy.errors import Fault, SettingsError
 
 PREFIX = "HEADWAY_"
@@ -46,7 +47,12 @@ class Loaded(msgspec.Struct, frozen=True):
 
 def load() -> Loaded:
     """The settings of this process. Raises SettingsError."""
-    return from_env(os.environ)
+    return from_env(variables())
+
+
+def variables() -> Mapping[str, str]:
+    """All variables of this process, for those who look at more than settings."""
+    return os.environ
 
 
 def from_env(env: Mapping[str, str]) -> Loaded:
@@ -69,8 +75,11 @@ def _prefix(name: str) -> str:
 
 
 def _default_name(target: Target | None) -> str:
-    """What a lone service is called in metrics and logs: the first label of its target."""
-    return target.host.split(".")[0] if isinstance(target, DnsTarget) else "default"
+    """What a lone service is called in metrics and logs: the first label of its Service."""
+    match target:
+        case DnsTarget(host=host) | SrvTarget(service=host):
+            return host.partition(".")[0]
+    return "default"
 
 
 def _default_listen(target: Target | None) -> Listen | None:
@@ -86,7 +95,7 @@ def _leads_to(target: Target, listen: Listen) -> bool:
     """Whether connections to `target` certainly arrive at `listen`."""
     if isinstance(target, DnsTarget):
         return target.host in LOCALHOST and Listen("localhost", target.port).clashes(listen)
-    return any(
+    return isinstance(target, StaticTarget) and any(
         Listen(*each) == listen or (_is_this_host(each.ip) and Listen(*each).clashes(listen))
         for each in target.addresses
     )
@@ -185,7 +194,7 @@ class _Reader:
         if fields["listen"] is None and name not in self.env and fields["target"] is not None:
             fields["listen"] = _default_listen(fields["target"])
             if fields["listen"] is None:
-                self.fault(name, "is required when the pods' ports differ")
+                self.fault(name, "is required when pods may listen on different ports")
             self._show_instead(Row(name, str(fields["listen"]), DEFAULT))
 
     def _settle_limits(self, own: str, fields: dict[str, Any]) -> None:

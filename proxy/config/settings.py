@@ -5,8 +5,9 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
-from proxy.config import values
-from proxy.config.values import Kind, Listen, Target, count, duration, one_of, share
+from proxy.config import targets, values
+from proxy.config.targets import Target
+from proxy.config.values import Kind, Listen, count, duration, one_of, share
 from proxy.model import Address
 
 Seconds = float
@@ -71,7 +72,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     prefix: str = ""  # of its variables: ORDERS_ for the service "orders", none for a lone one
 
-    target: Annotated[Target, Setting(values.target, None, "where the pods are found", "required")]
+    target: Annotated[Target, Setting(targets.target, None, "where the pods are found", "required")]
     listen: Annotated[
         Listen,
         Setting(values.listen, None, "where the application connects", "127.0.0.1, at the target's port"),
@@ -102,6 +103,14 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             duration("1ms", "24h", zero="believed at once"),
             "30s",
             "how long NXDOMAIN or an empty answer is not believed while endpoints still prove alive",
+        ),
+    ]
+    dns_shrink_guard: Annotated[
+        Share,
+        Setting(
+            share(),
+            "50%",
+            "an answer that drops more than this share must be confirmed by the next one (100% = never)",
         ),
     ]
     ip_family: Annotated[
@@ -228,7 +237,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             values.listen_or_off,
             "127.0.0.1:9901",
-            "all of that, and /endpoints, /config, POST /drain, POST /quit",
+            "all of that, and /endpoints, /dns, /config, POST /drain, POST /quit",
         ),
     ]
     log_level: Annotated[LogLevel, Setting(one_of(LogLevel), "info", "the least that is logged")]

@@ -1,4 +1,4 @@
-"""Turns the text of one setting into its value: durations, shares, addresses, targets."""
+"""Turns the text of one setting into its value: durations, shares, words, addresses."""
 
 import ipaddress
 import re
@@ -15,7 +15,6 @@ T = TypeVar("T")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class Kind(msgspec.Struct, Generic[T], frozen=True):
@@ -52,28 +51,6 @@ class Listen(msgspec.Struct, frozen=True):
             for its in _IPS.get(other.host, (other.host,))
             if (":" in mine) == (":" in its)
         )
-
-
-class DnsTarget(msgspec.Struct, frozen=True):
-    """Pods behind a name's A and AAAA records. A trailing dot in `host` means: no search list."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-class StaticTarget(msgspec.Struct, frozen=True):
-    """Pods that are simply listed."""
-
-    addresses: tuple[Address, ...]
-
-    def __str__(self) -> str:
-        return "static://" + ",".join(map(str, self.addresses))
-
-
-Target = DnsTarget | StaticTarget
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -165,13 +142,13 @@ plain_text: Kind[str] = Kind(lambda text: text, "any printable text")
 # --- addresses ----------------------------------------------------------------------------------
 
 
-def _port(text: str, low: int = 1) -> int:
+def port_number(text: str, low: int = 1) -> int:
     if not (text.isascii() and text.isdigit() and low <= int(text) <= 65535):
         raise ValueError(f"has a wrong port {text!r} (a port is {low} to 65535)")
     return int(text)
 
 
-def _split(text: str) -> tuple[str, str]:
+def split(text: str) -> tuple[str, str]:
     """`host:port` or `[v6]:port` as its two halves, brackets gone."""
     host, colon, port = text.rpartition(":")
     if not colon:
@@ -195,8 +172,8 @@ def _ip(text: str) -> str:
 
 def address(text: str) -> Address:
     """An `ip:port`."""
-    host, port = _split(text)
-    return Address(_ip(host), _port(port))
+    host, port = split(text)
+    return Address(_ip(host), port_number(port))
 
 
 def _listen(text: str) -> Listen:
@@ -206,10 +183,10 @@ def _listen(text: str) -> Listen:
         if not path.startswith("/") or len(path.encode()) > 107:
             raise ValueError("needs an absolute path of at most 107 bytes after unix:")
         return Listen(path=path)
-    host, port = _split(text)
+    host, port = split(text)
     if host not in ("", "localhost"):
         host = _ip(host)
-    return Listen(host, _port(port, low=0))
+    return Listen(host, port_number(port, low=0))
 
 
 listen: Kind[Listen] = Kind(
@@ -234,43 +211,4 @@ nameservers: Kind[tuple[Address, ...]] = Kind(
     lambda text: tuple(_nameserver(part.strip()) for part in text.split(",")),
     "ip[:port] or [v6]:port, several with commas",
     lambda servers: ",".join(map(str, servers)) or "resolv.conf",
-)
-
-
-# --- targets ------------------------------------------------------------------------------------
-
-
-def _target(text: str) -> Target:
-    scheme, found, rest = text.partition("://")
-    if not found:
-        return _dns_target(text)
-    if scheme == "static":
-        # dict: order stays, a pod named twice is one pod
-        return StaticTarget(tuple(dict.fromkeys(address(part.strip()) for part in rest.split(","))))
-    raise ValueError(f"has the scheme {scheme}://, which is not known")
-
-
-def _dns_target(text: str) -> Target:
-    host, port = _split(text)
-    number = _port(port)
-    try:
-        return StaticTarget((Address(str(ipaddress.ip_address(host)), number),))
-    except ValueError:
-        return DnsTarget(_hostname(host), number)
-
-
-def _hostname(text: str) -> str:
-    if not text.isascii():
-        raise ValueError("has letters outside ASCII; write the name in its xn-- form")
-    name = text.lower()
-    labels = name.removesuffix(".").split(".")
-    if len(".".join(labels)) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(f"has {text!r}, which is not a host name")
-    if labels[-1].isdigit():
-        raise ValueError(f"has {text!r}, which is neither an ip address nor a host name")
-    return name
-
-
-target: Kind[Target] = Kind(
-    _target, "host:port (the port is the pods' targetPort) or static://ip:port,ip:port"
 )

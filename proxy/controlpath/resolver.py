@@ -1,132 +1,187 @@
-"""Asks name servers for addresses. The only import of aiodns."""
+"""Puts one question to the name servers until one of them answers."""
 
 import asyncio
-from collections.abc import Sequence
-from itertools import count
-from typing import Any, Protocol
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-import aiodns
-import pycares
-from aiodns import error as ares
-
-from proxy.model import Address, AnswerKind, Family
-from proxy.policy.answers import Reply
+from proxy.controlpath import channel
+from proxy.model import Address, AnswerKind, Clock, Exchange
+from proxy.observe.seldom import Seldom
+from proxy.policy import servers
+from proxy.policy.records import Reply
+from proxy.policy.resolv_conf import ResolvConf
+from proxy.policy.servers import Trouble
 from proxy.tasks import spawn
 
-PATIENCE = (1 / 7, 2 / 7)  # shares of the deadline: how long to wait before asking once more
-TRIES = len(PATIENCE) + 1
-_QTYPE = {Family.IPV4: "A", Family.IPV6: "AAAA"}
-_FAILURES = {
-    ares.ARES_ESERVFAIL: "servfail",
-    ares.ARES_EREFUSED: "refused",
-    ares.ARES_ETIMEOUT: "timeout",
-    ares.ARES_ECONNREFUSED: "unreachable",
-}
+log = logging.getLogger("headway.dns")
+
+DENIALS = frozenset({AnswerKind.NXDOMAIN, AnswerKind.EMPTY})
 
 
 class Resolver(Protocol):
-    async def query(self, name: str, family: Family) -> Reply:
-        """The addresses of `name`, a full name with its trailing dot. Never raises for what DNS may do."""
+    async def query(self, name: str, qtype: str) -> Reply:
+        """What DNS says of `name`, a full name with its trailing dot. Never raises for what DNS may do."""
 
 
 class AresResolver:
     """DNS by c-ares: query ids and source ports are random, a truncated answer is asked again over TCP.
 
-    Each try has a channel of its own. c-ares would answer from its cache (NXDOMAIN too) until the TTL is
-    over, shorten timeouts it was told by what it measured, drop what comes after its next try, and may lose
-    a callback for ever (1.34.7): a fresh channel costs 0.4 ms and rules all of that out. A and AAAA also
-    leave from different ports, so that the kernel's conntrack race (kubernetes#56903) drops neither.
+    Each try goes to one server and stays open until any of them has answered: the slow one may be the one
+    that knows. A server that failed, or was silent while another answered, is asked last for a while. That
+    there is no such name is believed of the first server only (unless resolv.conf says `rotate`): the second
+    one is often a public server, which knows nothing of the cluster's names.
     """
 
-    def __init__(self, servers: Sequence[Address], timeout_s: float) -> None:
-        self._servers = [str(server) for server in servers]
+    def __init__(
+        self,
+        chosen: Sequence[Address],
+        conf: Callable[[], ResolvConf],
+        timeout_s: float,
+        clock: Clock,
+    ) -> None:
+        self._chosen = tuple(chosen)  # by DNS_SERVERS; else those of resolv.conf
+        self._conf = conf
         self._timeout_s = timeout_s
+        self.clock = clock
+        self._seldom = Seldom(clock)
+        self._turn = 0  # of `options rotate`
+        self._troubles: dict[Address, Trouble] = {}
 
-    async def query(self, name: str, family: Family) -> Reply:
-        """Asks up to three times; the first good reply to any of them counts, a slow server's too."""
-        reply = Reply(AnswerKind.FAILED, result="timeout")
-        asked: set[asyncio.Task[Reply]] = set()
+    @property
+    def _servers(self) -> tuple[Address, ...]:
+        return self._chosen or self._conf().servers
+
+    def servers_and_troubles(self) -> dict[Address, Trouble | None]:
+        """Who is asked, and what is wrong with whom."""
+        return {server: self._troubles.get(server) for server in self._servers}
+
+    async def query(self, name: str, qtype: str) -> Reply:
+        """The first good reply to any of the tries counts, a slow server's too."""
+        conf = self._conf()
+        may_deny = self._servers if conf.rotate else self._servers[:1]
+        question = _Question(self, name, qtype, conf, may_deny, self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                for number in count():
-                    if number < TRIES:
-                        asked.add(spawn(self._ask(name, family, number), name=f"DNS query for {name}"))
-                    patience_s = PATIENCE[number] * self._timeout_s if number < len(PATIENCE) else None
-                    done, asked = await asyncio.wait(
-                        asked, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    reply = min([*(each.result() for each in done), reply], key=_is_failure)
-                    if not (asked and _is_failure(reply)):
-                        break
+                await question.put(self._ranked())
         except TimeoutError:
             pass
         finally:
-            for each in asked:
-                each.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        return reply
+            await question.end()
+        return question.reply
 
-    async def _ask(self, name: str, family: Family, number: int) -> Reply:
-        channel = None
-        try:
-            channel = _Channel(self._servers or None, timeout=self._timeout_s, tries=1)
-            if number:
-                channel.begin_with(number)
-            return _success(await channel.query_dns(name, _QTYPE[family]))
-        except aiodns.error.DNSError as error:
-            return _failure(error.args[0])
-        except (pycares.AresError, UnicodeError):  # no descriptor left; no name that DNS could carry
-            return Reply(AnswerKind.FAILED, result="error")
-        finally:
-            if channel is not None:
-                await channel.close()
+    def _ranked(self) -> list[Address]:
+        known = self._servers
+        if self._conf().rotate:
+            self._turn = (self._turn + 1) % len(known)
+            known = known[self._turn :] + known[: self._turn]
+        return servers.ranked(known, self._troubles, self.clock.now())
 
+    def heard(self, server: Address, reply: Reply) -> None:
+        """Note what a try showed of its server."""
+        if reply.kind is not AnswerKind.FAILED:
+            if self._troubles.pop(server, None):
+                self._say(f"{server} answers again", logging.INFO)
+        elif reply.result in ("timeout", "unreachable", "servfail", "refused"):
+            before = self._troubles.get(server)
+            self._troubles[server] = servers.failed(before, reply.result, self.clock.now())
+            if before is None:
+                last = ": it is asked last for a while" if len(self._servers) > 1 else ""
+                self._say(f"{server} fails ({reply.result}){last}", logging.WARNING)
 
-class _Channel(aiodns.DNSResolver):
-    """A resolver that the running loop drives.
-
-    Left alone, aiodns 4 has c-ares drive itself: two threads and four more descriptors for each channel, one
-    of them an inotify instance (128 for all containers of a uid), and 0.6 ms instead of 0.4.
-    """
-
-    def _make_channel(self, **options: Any) -> tuple[bool, pycares.Channel]:
-        return False, pycares.Channel(sock_state_cb=self._sock_state_cb, timeout=self._timeout, **options)
-
-    def _sock_state_cb(self, fd: int, readable: bool, writable: bool) -> None:
-        if fd in self._write_fds and not writable:
-            # aiodns 4.0.4 forgets this: a TCP socket that waits for its reply is writable, so the loop spins
-            self._write_fds.discard(fd)
-            self.loop.remove_writer(fd)
-        super()._sock_state_cb(fd, readable, writable)
-
-    def begin_with(self, number: int) -> None:
-        """Ask the server with this number first, counted around."""
-        servers = list(self._channel.servers)
-        number %= max(1, len(servers))
-        self._channel.servers = servers[number:] + servers[:number]
-
-    async def close(self) -> None:
-        await super().close()
-        del self._channel  # it holds a method of this object: no cycle is left for the collector
+    def _say(self, what: str, level: int) -> None:
+        if (more := self._seldom.may_say(what)) is not None:
+            log.log(level, "DNS: %s%s", what, more)
 
 
-def _is_failure(reply: Reply) -> bool:
-    return reply.kind is AnswerKind.FAILED
+class _Question:
+    """One question on its way: the tries under way, and the best reply so far."""
 
+    def __init__(
+        self,
+        resolver: AresResolver,
+        name: str,
+        qtype: str,
+        conf: ResolvConf,
+        may_deny: Sequence[Address],
+        timeout_s: float,
+    ) -> None:
+        self._resolver = resolver
+        self._name, self._qtype = name, qtype
+        self._conf = conf
+        self._may_deny = may_deny
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._patience_s = timeout_s  # how long a server may be silent while another one answers
+        self._asked: dict[asyncio.Task[Reply], tuple[Address, float]] = {}  # which server, and when
+        self._heard: set[Address] = set()
+        self._ignored = 0
+        self.reply = Reply(AnswerKind.FAILED, "timeout")
 
-def _success(result: pycares.DNSResult) -> Reply:
-    if not result.answer:
-        # c-ares has errors for "no records" and for the usual failures; an unusual one, such as NOTAUTH,
-        # looks like this.
-        return Reply(AnswerKind.FAILED, result="error")
-    # CNAMEs lead to the addresses in the same answer; they are no addresses themselves.
-    ips = tuple(addr for record in result.answer if (addr := getattr(record.data, "addr", None)))
-    return Reply(AnswerKind.ENDPOINTS, ips) if ips else Reply(AnswerKind.EMPTY, result="empty")
+    async def put(self, ranked: Sequence[Address]) -> None:
+        """Ask one server after the other. A failure is a reason to ask the next one at once."""
+        count = servers.tries(len(ranked), self._conf)
+        waits = servers.waits(self._timeout_s, count, self._conf)
+        self._patience_s = waits[0] if waits else self._timeout_s
+        for number in range(count):
+            self._ask(ranked[number % len(ranked)])
+            wait_s = waits[number] if number < len(waits) else self._timeout_s
+            if await self._settled(wait_s, has_another=number + 1 < len(ranked)):
+                break
 
+    def _ask(self, server: Address) -> None:
+        asking = channel.ask(
+            *(server, self._name, self._qtype, self._resolver.clock),
+            deadline_s=self._timeout_s,
+            use_vc=self._conf.use_vc,
+            on_ignored=self._ignore,
+        )
+        task = spawn(asking, name=f"DNS query for {self._name}")
+        self._asked[task] = server, self._loop.time()
 
-def _failure(code: int) -> Reply:
-    if code == ares.ARES_ENOTFOUND:
-        return Reply(AnswerKind.NXDOMAIN, result="nxdomain")
-    if code == ares.ARES_ENODATA:
-        return Reply(AnswerKind.EMPTY, result="empty")
-    return Reply(AnswerKind.FAILED, result=_FAILURES.get(code, "error"))
+    async def _settled(self, wait_s: float, *, has_another: bool) -> bool:
+        """Whether no further try is of use; False when it is time for the next one."""
+        due = self._loop.time() + wait_s
+        while self._asked:
+            left_s = max(0.0, due - self._loop.time())
+            done, _ = await asyncio.wait(self._asked, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                return False
+            for task in done:
+                self._take(task)
+            if self.reply.kind is not AnswerKind.FAILED:
+                return True
+            if has_another:
+                return False
+        # A server that fails will do so again. Garbage may be anyone's.
+        return self.reply.result != "malformed"
+
+    def _ignore(self) -> None:
+        self._ignored += 1
+
+    def _take(self, task: asyncio.Task[Reply]) -> None:
+        server, _ = self._asked.pop(task)
+        reply = task.result()
+        self._heard.add(server)
+        self._resolver.heard(server, reply)
+        if reply.kind in DENIALS and server not in self._may_deny:
+            reply = reply._replace(kind=AnswerKind.FAILED, result="unconfirmed")
+        if self.reply.kind is AnswerKind.FAILED:
+            self.reply = reply
+
+    async def end(self) -> None:
+        """Give up what is still under way; whoever was silent too long is remembered for it."""
+        now = self._loop.time()
+        silent = [server for server, since in self._asked.values() if now - since >= self._patience_s]
+        for server in dict.fromkeys(silent):
+            if server not in self._heard:
+                self._resolver.heard(server, Reply(AnswerKind.FAILED, "timeout"))
+        if self.reply.exchange is None:
+            asked = ", ".join(dict.fromkeys(str(server) for server, _ in self._asked.values()))
+            seen = Exchange(self._name, self._qtype, self.reply.result, asked, seconds=now - self._began)
+            self.reply = self.reply._replace(exchange=seen)
+        self.reply = self.reply._replace(ignored=self._ignored)
+        for task in self._asked:
+            task.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)

@@ -33,8 +33,9 @@ class Relay(Protocol):
         pod: socket.socket,
         on_pod_byte: Callable[[], None],
         retry_before: float,
+        owner: object = None,
     ) -> End:
-        """Take over both sockets and return when both are closed.
+        """Take over both sockets and return when both are closed. `owner` is who they belong to, for abort().
 
         `on_pod_byte` is called once, with the pod's first byte. Until the time `retry_before`, an end or
         reset by the pod before any byte flowed gives the client's socket back (0 = never).
@@ -43,5 +44,5 @@ class Relay(Protocol):
     def account(self) -> None:
         """Bring the byte counters up to now."""
 
-    def abort(self) -> None:
-        """Reset every connection."""
+    def abort(self, reason: EndReason = EndReason.ABORTED, owner: object = None) -> None:
+        """Reset every connection, or those of one owner."""

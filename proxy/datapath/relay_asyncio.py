@@ -21,17 +21,7 @@ SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
 class _Side(asyncio.Protocol):
     """One socket of a pair. `forward` takes what it received."""
 
-    __slots__ = (
-        "early",
-        "finished",
-        "forward",
-        "open",
-        "other",
-        "pair",
-        "received",
-        "sock",
-        "transport",
-    )
+    __slots__ = (*("early", "finished", "forward", "open", "other", "pair", "received", "sock", "transport"),)
 
     other: "_Side"
     transport: asyncio.Transport
@@ -80,8 +70,8 @@ class _Pair:
     """
 
     __slots__ = (
-        *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "pod", "pod_first"),
-        *("progress", "quiet_since", "retry_before", "started"),
+        *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "owner", "pod"),
+        *("pod_first", "progress", "quiet_since", "retry_before", "started"),
     )
 
     def __init__(
@@ -90,12 +80,14 @@ class _Pair:
         pod: socket.socket,
         on_pod_byte: Callable[[], None],
         retry_before: float,
+        owner: object,
         clock: Clock,
     ) -> None:
         self.client, self.pod = _Side(self, client), _Side(self, pod)
         self.client.other, self.pod.other = self.pod, self.client
         self.on_pod_byte = on_pod_byte
         self.retry_before = retry_before
+        self.owner = owner
         self.clock = clock
         self.started = False
         self.ending: EndReason | None = None
@@ -253,8 +245,9 @@ class AsyncioRelay:
         pod: socket.socket,
         on_pod_byte: Callable[[], None],
         retry_before: float,
+        owner: object = None,
     ) -> End:
-        pair = _Pair(client, pod, on_pod_byte, retry_before, self._clock)
+        pair = _Pair(client, pod, on_pod_byte, retry_before, owner, self._clock)
         self._pairs.add(pair)
         self._schedule()
         try:
@@ -271,9 +264,10 @@ class AsyncioRelay:
         for pair in self._pairs:
             self._count(pair)
 
-    def abort(self) -> None:
+    def abort(self, reason: EndReason = EndReason.ABORTED, owner: object = None) -> None:
         for pair in self._pairs:
-            pair.end(EndReason.ABORTED, reset=True)
+            if owner is None or pair.owner is owner:
+                pair.end(reason, reset=True)
 
     def _count(self, pair: _Pair) -> None:
         now = (pair.client.received, pair.pod.received)

@@ -7,7 +7,15 @@ from proxy.config import ServiceSettings
 from proxy.datapath.connector import Connector
 from proxy.datapath.relay import End, Relay
 from proxy.datapath.sockets import reset
-from proxy.errors import ConnectError, ConnectTimeout, DeadlinePassed, HeadwayError, NoEndpoint, ResetEarly
+from proxy.errors import (
+    ConnectError,
+    ConnectTimeout,
+    DeadlinePassed,
+    HeadwayError,
+    IdentityChanged,
+    NoEndpoint,
+    ResetEarly,
+)
 from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
 from proxy.observe.access import AccessRecord
@@ -109,7 +117,10 @@ class Sessions:
                 raise DeadlinePassed(f"only {patience_s:.3g} s were left") from error
             raise
         self._counters.connect_seconds.observe(self._clock.now() - started)
-        return await self._relay.run(client, pod, lease.succeeded, deadline)
+        if lease.endpoint.replaced:
+            pod.close()
+            raise IdentityChanged("another pod has its address now")
+        return await self._relay.run(client, pod, lease.succeeded, deadline, lease.endpoint)
 
     def _conclude(self, record: AccessRecord, lease: Lease, end: End) -> None:
         """Note how it ended. A clean end is to the pod's credit, as its first byte was; a reset after the

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from proxy.model import Address
+from proxy.model import PLAIN, Address, Identity, Listed
 from proxy.policy.ejection import Ejection, Phase
 from proxy.policy.health import Health, Status
 
@@ -25,17 +25,36 @@ class State(StrEnum):
 class Endpoint:
     """`in_flight` counts leases, `picks` all there ever were. Compared by identity: same pod, same object."""
 
-    __slots__ = ("address", "ejection", "gone_at", "health", "in_flight", "label", "picks", "probe_since")
+    __slots__ = (
+        *("alive", "ejection", "gone_at", "health", "identity", "in_flight", "label", "other", "picks"),
+        *("priority", "probe_since", "replaced", "turned", "weight"),
+    )
 
-    def __init__(self, address: Address, health: Health) -> None:
-        self.address = address
-        self.label = str(address)
+    def __init__(self, identity: Identity, health: Health) -> None:
+        self.identity = identity
+        self.label = str(identity.address)
         self.health = health
         self.ejection = Ejection()
         self.in_flight = 0
         self.picks = 0
+        self.alive: bool | None = None  # what the last check or connection showed
         self.probe_since: float | None = None  # when the one probing connection was handed out
         self.gone_at: float | None = None  # when discovery stopped listing it
+        self.replaced = False  # another pod has its address: no byte of a client's may go there
+        self.turned = False  # whether its other address is used
+        self.follow(PLAIN)
+
+    def follow(self, listed: Listed) -> None:
+        self.priority, self.weight, self.other = listed
+
+    @property
+    def address(self) -> Address:
+        """Where to connect to."""
+        return self.other if self.turned and self.other is not None else self.identity.address
+
+    def turn(self) -> None:
+        """Use its address of the other family from now on, if it has one: this one failed."""
+        self.turned = self.other is not None and not self.turned
 
     @property
     def usable(self) -> bool:
@@ -43,8 +62,14 @@ class Endpoint:
 
     @property
     def failing(self) -> bool:
-        """Whether checks or connections speak against it; one that was never checked is not failing."""
-        return self.health.status is Status.UNHEALTHY or self.ejection.phase is not Phase.SERVING
+        """Whether checks or connections speak against it; of one that was never tried nothing is known."""
+        out = self.health.status is Status.UNHEALTHY or self.ejection.phase is not Phase.SERVING
+        return out or self.alive is False
+
+    @property
+    def proven(self) -> bool:
+        """Whether it may be used, and showed that it lives when it was last tried."""
+        return self.usable and self.alive is True
 
     @property
     def state(self) -> State:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import DnsTarget, Listen, StaticTarget
-from proxy.config.values import listen, listen_or_off, nameservers, target
+from proxy.config import Listen
+from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target, target
+from proxy.config.values import listen, listen_or_off, nameservers
 from proxy.model import Address
 from tests.config.refusals import problem
 
@@ -107,6 +108,13 @@ def test_wrong_name_servers(text: str, why: str) -> None:
         ("_tcp.my-pod_1.web:80", DnsTarget("_tcp.my-pod_1.web", 80), None),
         (f"{LONGEST_NAME}:80", DnsTarget(LONGEST_NAME, 80), None),
         (f"{LONGEST_NAME}.:80", DnsTarget(f"{LONGEST_NAME}.", 80), None),
+        ("eu-1a.prefer._zone.web.shop:80", DnsTarget("eu-1a.prefer._zone.web.shop", 80), None),
+        ("srv://_http._tcp.web.shop.svc.", SrvTarget("_http._tcp.web.shop.svc."), None),
+        (
+            "srv://_Grpc-Web._TCP.Web.shop",
+            SrvTarget("_grpc-web._tcp.web.shop"),
+            "srv://_grpc-web._tcp.web.shop",
+        ),
         ("10.0.0.1:80", StaticTarget((Address("10.0.0.1", 80),)), "static://10.0.0.1:80"),
         ("[fd00::1]:80", StaticTarget((Address("fd00::1", 80),)), "static://[fd00::1]:80"),
         (
@@ -116,7 +124,7 @@ def test_wrong_name_servers(text: str, why: str) -> None:
         ),
     ],
 )
-def test_targets(text: str, want: DnsTarget | StaticTarget, shown: str | None) -> None:
+def test_targets(text: str, want: Target, shown: str | None) -> None:
     """A target is a name with the pods' port, or a list of pods; a pod named twice is one pod."""
     assert target.parse(text) == want
     assert target.show(want) == (shown or text)
@@ -139,7 +147,15 @@ def test_targets(text: str, want: DnsTarget | StaticTarget, shown: str | None) -
         ("10.0.0.256:80", "has '10.0.0.256', which is neither an ip address nor a host name"),
         ("fd00::1:80", "is not clear: write an IPv6 address in brackets, such as [::1]:8080"),
         ("http://web:80", "has the scheme http://, which is not known"),
-        ("srv://_http._tcp.web", "has the scheme srv://, which is not known"),
+        ("srv://_http._tcp.web:80", "has a port; SRV records bring their own"),
+        ("srv://web.shop", "has 'web.shop', which does not begin with _port._proto. such as _http._tcp."),
+        ("srv://_http.web", "has '_http.web', which does not begin with _port._proto. such as _http._tcp."),
+        (
+            "srv://_http._tcp.",
+            "has '_http._tcp.', which does not begin with _port._proto. such as _http._tcp.",
+        ),
+        ("srv://_http._tcp.wéb", "has letters outside ASCII; write the name in its xn-- form"),
+        ("srv://", "has '', which is not a host name"),
         ("static://", "has no port"),
         ("static://web:80", "has 'web', which is not an ip address"),
         ("static://10.0.0.1", "has no port"),

@@ -26,7 +26,7 @@ def test_a_target_is_enough() -> None:
 
 def test_nothing_set() -> None:
     """Without a target the user is told which one variable to set, and how."""
-    want = "is required: host:port (the port is the pods' targetPort) or static://ip:port,ip:port"
+    want = "is required: host:port (the port is the pods' targetPort), srv://_port._proto.host or static://ip:port,ip:port"
 
     assert faults({}) == [f"HEADWAY_TARGET: {want}"]
 
@@ -38,8 +38,16 @@ def test_listed_pods_share_a_default_listener() -> None:
 
     assert row(one, "HEADWAY_LISTEN") == Row("HEADWAY_LISTEN", "127.0.0.1:80", "default")
     assert one.settings.services[0].name == "default"
-    assert faults(two) == ["HEADWAY_LISTEN: is required when the pods' ports differ"]
+    assert faults(two) == ["HEADWAY_LISTEN: is required when pods may listen on different ports"]
     assert faults(two | {"HEADWAY_LISTEN": ":8080"}) == []
+
+
+def test_srv_brings_ports_and_no_listener() -> None:
+    """An SRV target is named after its Service; where to listen must be said."""
+    srv = {"HEADWAY_TARGET": "srv://_http._tcp.orders.shop.svc.cluster.local"}
+
+    assert faults(srv) == ["HEADWAY_LISTEN: is required when pods may listen on different ports"]
+    assert from_env(srv | {"HEADWAY_LISTEN": ":8080"}).settings.services[0].name == "orders"
 
 
 def test_space_around_a_value_is_nothing() -> None:
@@ -72,8 +80,8 @@ def test_every_fault_at_once() -> None:
 
     assert faults(env) == [
         "HEADWAY_LOG_LEVEL=verbose: is not known; allowed: debug, info, warning, error",
-        "HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort)"
-        " or static://ip:port,ip:port",
+        "HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort),"
+        " srv://_port._proto.host or static://ip:port,ip:port",
         "HEADWAY_BALANCER=p3c: is not known; did you mean p2c?;"
         " allowed: p2c, least_connections, round_robin, random",
         "HEADWAY_DNS_INTERVAL=5: is not a duration;"

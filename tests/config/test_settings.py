@@ -22,6 +22,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "DNS_SERVERS": "those of resolv.conf",
     "DNS_TIMEOUT": "2s",
     "DNS_HOLD": "30s",
+    "DNS_SHRINK_GUARD": "50%",
     "IP_FAMILY": "auto",
     "HEALTH_CHECK": "tcp",
     "HEALTH_INTERVAL": "5s",
@@ -142,7 +143,6 @@ LATER = [
     "SUBSET_SIZE",
     "SLOW_START",
     "PANIC_THRESHOLD",
-    "DNS_SHRINK_GUARD",
     "HEALTH_PATH",
     "HEALTH_PORT",
     "HEALTH_STATUS",
@@ -179,7 +179,6 @@ def test_settings_that_do_not_exist_yet(name: str, text: str) -> None:
         ("BALANCER", "ordered"),
         ("HEALTH_CHECK", "http"),
         ("HEALTH_CHECK", "grpc"),
-        ("TARGET", "srv://_http._tcp.web.shop.svc.cluster.local"),
         ("TARGET", "k8s://web"),
     ],
 )

@@ -22,14 +22,15 @@ class Checked:
 
     def __init__(self, check: Check, **settings: str) -> None:
         self.clock = FakeClock()
-        chosen = service_settings(**{"TARGET": "web:80", "HEALTH_INTERVAL": "100ms"} | settings)
+        chosen = service_settings(
+            **{"TARGET": "web:80", "HEALTH_INTERVAL": "100ms", "DNS_SHRINK_GUARD": "100%"} | settings
+        )
         self.pool = Pool(chosen, ServiceCounters(), self.clock, Random(7))
         self.prober = Prober(chosen, self.pool, check, asyncio.Semaphore(CHECKS_AT_ONCE), Random(7))
         self.pool.on_members_changed = self.prober.follow
 
     def discover(self, *addresses: Address) -> None:
-        kind = AnswerKind.ENDPOINTS if addresses else AnswerKind.NXDOMAIN
-        self.pool.apply(Answer(kind, frozenset(addresses)))
+        self.pool.apply(Answer.of(addresses) if addresses else Answer(AnswerKind.NXDOMAIN))
 
     def state(self, address: Address) -> State:
         return next(each.state for each in self.pool.members if each.address == address)

@@ -2,14 +2,15 @@
 
 import pytest
 
-from proxy.model import AnswerKind, Family
-from proxy.policy.answers import Reply
-from proxy.policy.search import SearchRules
+from proxy.model import AnswerKind
+from proxy.policy.records import Reply
+from proxy.policy.resolv_conf import ResolvConf
 from tests.controlpath.asking import IPS
 from tests.controlpath.world import World, with_world
 
 # A pod's resolv.conf: three domains of the cluster, then the node's own.
-RULES = SearchRules(("demo.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"), ndots=5)
+DOMAINS = ("demo.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example")
+RULES = ResolvConf(domains=DOMAINS, ndots=5)
 IN_DEMO, IN_SVC, IN_CLUSTER, IN_CORP, AS_IS = ALL = [
     "web.demo.svc.cluster.local.",
     "web.svc.cluster.local.",
@@ -55,7 +56,7 @@ def test_ndots_decides_what_is_asked_first(target: str, ndots: int, first: str) 
 
         assert world.asked()[0] == first
 
-    with_world(test, SearchRules(RULES.domains, ndots), TARGET=f"{target}:80")
+    with_world(test, ResolvConf(domains=DOMAINS, ndots=ndots), TARGET=f"{target}:80")
 
 
 def test_a_trailing_dot_means_this_name_and_no_other() -> None:
@@ -147,17 +148,17 @@ def test_a_failed_query_rules_no_name_out() -> None:
     replies = dict.fromkeys(ALL, Reply(AnswerKind.NXDOMAIN, result="nxdomain"))
 
     class Scripted:
-        async def query(self, name: str, family: Family) -> Reply:
+        async def query(self, name: str, qtype: str) -> Reply:
             return replies[name]
 
     async def test(world: World) -> None:
-        world.discovery._resolver = Scripted()
+        world.resolver = Scripted()
         replies[IN_DEMO] = Reply(AnswerKind.FAILED, result="timeout")
-        replies[AS_IS] = Reply(AnswerKind.ENDPOINTS, ("127.0.0.99",))
+        replies[AS_IS] = Reply(AnswerKind.ENDPOINTS, ips=("127.0.0.99",))
         await world.discovery.poll()
         assert world.ips == WILDCARD
 
-        replies[IN_DEMO] = Reply(AnswerKind.ENDPOINTS, IPS)
+        replies[IN_DEMO] = Reply(AnswerKind.ENDPOINTS, ips=IPS)
         await world.discovery.poll()
         assert world.ips == sorted(IPS)
 
@@ -169,11 +170,11 @@ def test_a_failed_query_outweighs_a_no() -> None:
     replies = dict.fromkeys(ALL, Reply(AnswerKind.NXDOMAIN, result="nxdomain"))
 
     class Scripted:
-        async def query(self, name: str, family: Family) -> Reply:
+        async def query(self, name: str, qtype: str) -> Reply:
             return replies[name]
 
     async def test(world: World) -> None:
-        world.discovery._resolver = Scripted()
+        world.resolver = Scripted()
         replies[IN_DEMO] = Reply(AnswerKind.FAILED, result="servfail")
         await world.discovery.poll()
 
@@ -191,5 +192,70 @@ def test_the_name_found_is_logged_once(caplog: pytest.LogCaptureFixture) -> None
             await world.discovery.poll()
 
         assert caplog.messages == [f"{world.pool.name}: web is {IN_DEMO}"]
+
+    with_world(test, RULES, TARGET="web:80")
+
+
+# --- resolv.conf changes ------------------------------------------------------------------------
+
+
+def test_a_changed_search_list_is_used_at_the_next_poll() -> None:
+    """When the name that worked is no longer one of the candidates, the search begins anew."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        world.asked()
+        world.conf = ResolvConf(domains=("other.svc.cluster.local",), ndots=5)
+        world.dns.set("web.other.svc.cluster.local.", WILDCARD)
+        await world.discovery.poll()
+
+        assert (world.asked(), world.ips) == (["web.other.svc.cluster.local."], WILDCARD)
+
+    with_world(test, RULES, TARGET="web:80")
+
+
+def test_a_changed_list_that_keeps_the_name_keeps_it() -> None:
+    """A domain added behind, or other servers, have nothing searched for again."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        world.asked()
+        world.conf = ResolvConf(domains=(*DOMAINS, "new.example"), ndots=5, use_vc=True)
+        await world.discovery.poll()
+
+        assert (world.asked(), world.ips) == ([IN_DEMO], sorted(IPS))
+
+    with_world(test, RULES, TARGET="web:80")
+
+
+def test_a_changed_ndots_is_used() -> None:
+    """With ndots 0 the name is asked as it is, once the old one has no claim."""
+
+    async def test(world: World) -> None:
+        world.dns.set(IN_DEMO, [])
+        await world.discovery.poll()
+        assert world.asked() == ALL
+        world.conf = ResolvConf(domains=DOMAINS, ndots=0)
+        await world.discovery.poll()
+
+        assert world.asked() == [AS_IS, IN_DEMO, IN_SVC, IN_CLUSTER, IN_CORP]
+
+    with_world(test, RULES, TARGET="web:80")
+
+
+@pytest.mark.parametrize("gone", [(), ("nowhere.example",)])
+def test_a_search_list_that_is_lost_empties_no_pool(gone: tuple[str, ...]) -> None:
+    """A resolv.conf that was emptied by mistake: the pods stay until the hold is over."""
+
+    async def test(world: World) -> None:
+        await world.discovery.poll()
+        world.conf = ResolvConf(domains=gone, ndots=5)
+        await world.discovery.poll()
+        assert world.ips == sorted(IPS)
+
+        world.conf = RULES
+        await world.discovery.poll()
+        assert world.ips == sorted(IPS)
+        assert world.pool.membership.doubt_since is None
 
     with_world(test, RULES, TARGET="web:80")

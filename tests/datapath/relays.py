@@ -53,6 +53,7 @@ class Bench:
         *,
         retry_s: float = 0.0,
         buffer: int = 0,
+        owner: object = None,
         client: tuple[Peer, socket.socket] | None = None,
         before: Callable[[Peer, Peer], None] = lambda client, pod: None,
     ) -> AsyncIterator[Relayed]:
@@ -64,7 +65,7 @@ class Bench:
         before(far_client, pod)
         greetings: list[None] = []
         retry_before = SystemClock().now() + retry_s if retry_s else 0.0
-        story = self.relay.run(near_client, near_pod, lambda: greetings.append(None), retry_before)
+        story = self.relay.run(near_client, near_pod, lambda: greetings.append(None), retry_before, owner)
         task = asyncio.create_task(story)
         await asyncio.sleep(0)  # it has begun
         try:

@@ -12,7 +12,7 @@ from proxy.datapath.relay import Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning
-from proxy.model import Address, Answer, AnswerKind
+from proxy.model import Address, Answer
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Pool
@@ -108,7 +108,7 @@ class Scene:
         in_order = list(addresses)
         if not in_order:
             return
-        self.pool.apply(Answer(AnswerKind.ENDPOINTS, frozenset(in_order)))
+        self.pool.apply(Answer.of(in_order))
         for endpoint in self.pool.members:
             self._busy[endpoint] = in_order.index(endpoint.address) * 10_000
             endpoint.in_flight += self._busy[endpoint]

@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from proxy.model import Address, AnswerKind, Family
-from proxy.policy.answers import Reply, merge
+from proxy.model import Address, Answer, AnswerKind, Exchange, Family, Listed
+from proxy.policy.answers import exchanges_of, merge
+from proxy.policy.records import Reply
 
 ENDPOINTS, EMPTY, NXDOMAIN, FAILED = AnswerKind
 IPS = {Family.IPV4: ("10.0.0.1", "10.0.0.2"), Family.IPV6: ("fd00::1",)}
@@ -31,7 +32,15 @@ WANT: dict[frozenset[AnswerKind | None], AnswerKind] = {
 
 
 def reply(kind: AnswerKind | None, family: Family) -> Reply | None:
-    return None if kind is None else Reply(kind, IPS[family] if kind is ENDPOINTS else (), kind.value)
+    return None if kind is None else Reply(kind, kind.value, IPS[family] if kind is ENDPOINTS else ())
+
+
+def found(*ips: str, truncated: bool = False) -> Reply:
+    return Reply(ENDPOINTS, ips=ips, truncated=truncated)
+
+
+def addresses(answer: Answer) -> set[Address]:
+    return {identity.address for identity in answer.endpoints}
 
 
 @pytest.mark.parametrize("v4,v6", list(itertools.product([*AnswerKind, None], repeat=2)))
@@ -40,12 +49,13 @@ def test_two_families(v4: AnswerKind | None, v6: AnswerKind | None) -> None:
     kinds = {Family.IPV4: v4, Family.IPV6: v6}
     answer = merge({family: reply(kind, family) for family, kind in kinds.items()}, 80)
 
-    addresses = {Address(ip, 80) for family in kinds if kinds[family] is ENDPOINTS for ip in IPS[family]}
+    want = {Address(ip, 80) for family in kinds if kinds[family] is ENDPOINTS for ip in IPS[family]}
     assert answer.kind is WANT[frozenset(kinds.values())]
-    assert answer.addresses == addresses
+    assert addresses(answer) == want
+    assert answer.partial == (answer.kind is ENDPOINTS and None in kinds.values())
     if answer.kind is ENDPOINTS:
         assert answer.unknown_families == {family for family, kind in kinds.items() if kind in (None, FAILED)}
-        assert answer.partial == (None in kinds.values())
+        assert answer.is_whole == (not answer.unknown_families)
 
 
 @pytest.mark.parametrize("kind", AnswerKind)
@@ -54,33 +64,66 @@ def test_one_family(kind: AnswerKind) -> None:
     answer = merge({Family.IPV6: reply(kind, Family.IPV6)}, 443)
 
     assert (answer.kind, answer.partial) == (kind, False)
-    assert answer.addresses == ({Address("fd00::1", 443)} if kind is ENDPOINTS else set())
+    assert addresses(answer) == ({Address("fd00::1", 443)} if kind is ENDPOINTS else set())
+
+
+def test_addresses_are_all_alike() -> None:
+    """A and AAAA know neither names nor priorities nor weights."""
+    endpoints = merge({Family.IPV4: found("10.0.0.1"), Family.IPV6: found("fd00::1")}, 80).endpoints
+
+    assert {identity.name for identity in endpoints} == {""}
+    assert set(endpoints.values()) == {Listed(priority=0, weight=1.0, other=None)}
 
 
 def test_reads_like_a_sentence() -> None:
     """The log shows how many addresses came, and how each query ended."""
-    replies = {Family.IPV4: Reply(ENDPOINTS, ("10.0.0.1",)), Family.IPV6: Reply(FAILED, (), "timeout")}
+    replies = {Family.IPV4: found("10.0.0.1"), Family.IPV6: Reply(FAILED, "timeout")}
 
     assert str(merge(replies, 80)) == "endpoints 1 (ipv4 ok, ipv6 timeout)"
-    assert str(merge({Family.IPV4: Reply(NXDOMAIN, (), "nxdomain")}, 80)) == "nxdomain (ipv4 nxdomain)"
+    assert str(merge({Family.IPV4: Reply(NXDOMAIN, "nxdomain")}, 80)) == "nxdomain (ipv4 nxdomain)"
 
 
 def test_nowhere_is_no_pod() -> None:
     """A name server that filters says 0.0.0.0: a connect to that would end in the sidecar's own pod."""
-    v4 = Reply(AnswerKind.ENDPOINTS, ("0.0.0.0", "10.0.0.1"))
-    v6 = Reply(AnswerKind.ENDPOINTS, ("::",))
+    v4, v6 = found("0.0.0.0", "10.0.0.1"), found("::")
 
-    assert merge({Family.IPV4: v4, Family.IPV6: v6}, 80).addresses == {Address("10.0.0.1", 80)}
-    assert merge({Family.IPV6: v6}, 80).kind is AnswerKind.EMPTY
+    assert addresses(merge({Family.IPV4: v4, Family.IPV6: v6}, 80)) == {Address("10.0.0.1", 80)}
+    assert merge({Family.IPV6: v6}, 80).kind is EMPTY
 
 
 def test_refused_addresses() -> None:
     """What leads back is not in the answer; a family that failed is still not known to be empty."""
     ours, pod = Address("10.0.0.1", 80), Address("10.0.0.2", 80)
-    v4 = Reply(AnswerKind.ENDPOINTS, (ours.ip, pod.ip))
-    failed = Reply(AnswerKind.FAILED, result="servfail")
+    v4, failed = found(ours.ip, pod.ip), Reply(FAILED, "servfail")
 
-    assert merge({Family.IPV4: v4}, 80, {ours}).addresses == {pod}
-    assert merge({Family.IPV4: v4}, 80, {ours, pod}).kind is AnswerKind.EMPTY
-    assert merge({Family.IPV4: v4, Family.IPV6: failed}, 80, {ours, pod}).kind is AnswerKind.FAILED
+    assert addresses(merge({Family.IPV4: v4}, 80, {ours})) == {pod}
+    assert merge({Family.IPV4: v4}, 80, {ours, pod}).kind is EMPTY
+    assert merge({Family.IPV4: v4, Family.IPV6: failed}, 80, {ours, pod}).kind is FAILED
     assert not merge({Family.IPV4: v4, Family.IPV6: None}, 80, {ours, pod}).partial
+
+
+@pytest.mark.parametrize("v4,v6", [(True, False), (False, True), (True, True), (False, False)])
+def test_truncated(v4: bool, v6: bool) -> None:
+    """When either family's reply is cut off, the answer says nothing of who is absent."""
+    replies = {
+        Family.IPV4: found("10.0.0.1", truncated=v4),
+        Family.IPV6: found("fd00::1", truncated=v6),
+    }
+
+    assert merge(replies, 80).truncated == (v4 or v6)
+
+
+def test_truncated_without_a_usable_address() -> None:
+    """The one address that fitted in is of no use: of those that did not, nothing was learned."""
+    assert merge({Family.IPV4: found("0.0.0.0", truncated=True)}, 80).kind is FAILED
+
+
+def test_exchanges() -> None:
+    """People see every query that was answered, good or bad; one under way has nothing to show."""
+    one, two = Exchange("web.", "A", "ok"), Exchange("web.", "AAAA", "timeout")
+    v4, v6 = found("10.0.0.1")._replace(exchange=one), Reply(FAILED, "timeout", exchange=two)
+
+    assert merge({Family.IPV4: v4, Family.IPV6: v6}, 80).exchanges == (one, two)
+    assert merge({Family.IPV4: v4, Family.IPV6: None}, 80).exchanges == (one,)
+    assert merge({Family.IPV6: v6}, 80).exchanges == (two,)
+    assert exchanges_of([Reply(FAILED), v4]) == (one,)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.model import Address, Identity, Listed
 from proxy.policy.ejection import Ejection, Phase
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.health import Health, Status
@@ -23,16 +24,98 @@ from tests.support.fleet import address
 )
 def test_state(status: Status, phase: Phase, state: State, usable: bool, failing: bool) -> None:
     """Ready is the one state that takes new connections; a newcomer is neither usable nor failing."""
-    endpoint = Endpoint(address(1), Health(status))
+    endpoint = Endpoint(Identity(address(1)), Health(status))
     endpoint.ejection = Ejection(phase)
 
     assert (endpoint.state, endpoint.usable, endpoint.failing) == (state, usable, failing)
 
 
+@pytest.mark.parametrize(
+    "status,phase,alive,failing,proven",
+    [
+        (Status.ASSUMED, Phase.SERVING, None, False, False),
+        (Status.ASSUMED, Phase.SERVING, True, False, True),
+        (Status.ASSUMED, Phase.SERVING, False, True, False),
+        (Status.HEALTHY, Phase.SERVING, True, False, True),
+        (Status.HEALTHY, Phase.SERVING, False, True, False),
+        (Status.UNCHECKED, Phase.SERVING, None, False, False),
+        (Status.UNCHECKED, Phase.SERVING, True, False, False),
+        (Status.UNCHECKED, Phase.SERVING, False, True, False),
+        (Status.UNHEALTHY, Phase.SERVING, True, True, False),
+        (Status.HEALTHY, Phase.EJECTED, True, True, False),
+        (Status.HEALTHY, Phase.PROBING, True, True, False),
+    ],
+)
+def test_life(status: Status, phase: Phase, alive: bool | None, failing: bool, proven: bool) -> None:
+    """One failed try speaks against it, one that worked proves it; never tried is neither."""
+    endpoint = Endpoint(Identity(address(1)), Health(status))
+    endpoint.ejection = Ejection(phase)
+    endpoint.alive = alive
+
+    assert (endpoint.failing, endpoint.proven) == (failing, proven)
+
+
+V4, V6 = Address("10.0.0.1", 80), Address("fd00::1", 80)
+
+
+def dual() -> Endpoint:
+    """A pod with an address of each family, as SRV names it."""
+    endpoint = Endpoint(Identity(V4, "web-0"), Health(Status.HEALTHY))
+    endpoint.follow(Listed(other=V6))
+    return endpoint
+
+
+def test_turn() -> None:
+    """Each failure has the pod tried at its other address; it stays the same pod."""
+    endpoint, addresses = dual(), []
+    for _ in range(4):
+        addresses.append(endpoint.address)
+        endpoint.turn()
+
+    assert addresses == [V4, V6, V4, V6]
+    assert endpoint.identity == Identity(V4, "web-0")
+
+
+def test_turn_without_another_address() -> None:
+    """A pod with one address is always reached there."""
+    endpoint = Endpoint(Identity(V4), Health(Status.HEALTHY))
+    endpoint.turn()
+
+    assert endpoint.address == V4
+
+
+def test_the_other_address_is_gone() -> None:
+    """A pod that lost the address in use is reached at the one that is left."""
+    endpoint = dual()
+    endpoint.turn()
+    endpoint.follow(Listed())
+
+    assert endpoint.address == V4
+
+
+def test_an_address_that_comes_later_is_the_second() -> None:
+    """A failure of old, when there was one address, does not choose between the two of today."""
+    endpoint = Endpoint(Identity(V4, "web-0"), Health(Status.HEALTHY))
+    endpoint.turn()
+    endpoint.follow(Listed(other=V6))
+
+    assert endpoint.address == V4
+
+
+def test_follow() -> None:
+    """It is what the newest answer says: first of all a plain address with its full share."""
+    endpoint = Endpoint(Identity(V4), Health(Status.HEALTHY))
+    first = endpoint.priority, endpoint.weight, endpoint.other
+    endpoint.follow(Listed(10, 0.5, V6))
+
+    assert first == (0, 1.0, None)
+    assert (endpoint.priority, endpoint.weight, endpoint.other) == (10, 0.5, V6)
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_gone_is_draining(phase: Phase) -> None:
     """Once DNS no longer lists it, nothing else matters."""
-    endpoint = Endpoint(address(1), Health(Status.HEALTHY))
+    endpoint = Endpoint(Identity(address(1)), Health(Status.HEALTHY))
     endpoint.ejection = Ejection(phase)
     endpoint.gone_at = 7.0
 
@@ -41,7 +124,7 @@ def test_gone_is_draining(phase: Phase) -> None:
 
 def test_same_address_is_not_same_endpoint() -> None:
     """Addresses are used again by other pods: two objects are two endpoints, as keys and in `tried`."""
-    one, other = (Endpoint(address(1), Health(Status.HEALTHY)) for _ in range(2))
+    one, other = (Endpoint(Identity(address(1)), Health(Status.HEALTHY)) for _ in range(2))
 
     assert one != other
     assert len({one, other}) == 2
@@ -50,7 +133,7 @@ def test_same_address_is_not_same_endpoint() -> None:
 
 def test_repr() -> None:
     """A failing test and a debugger show the state and the load."""
-    endpoint = Endpoint(address(7), Health(Status.HEALTHY))
+    endpoint = Endpoint(Identity(address(7)), Health(Status.HEALTHY))
     endpoint.in_flight = 3
 
     assert repr(endpoint) == "<10.0.0.7:80 ready in_flight=3>"

@@ -4,40 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.search import SearchRules, candidates, parse_resolv_conf
-
-POD = """\
-search shop.svc.cluster.local svc.cluster.local cluster.local
-nameserver 10.96.0.10
-options ndots:5
-"""
-
-
-@pytest.mark.parametrize(
-    "text,domains,ndots",
-    [
-        (POD, ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"), 5),
-        ("", (), 1),
-        ("nameserver 10.0.0.1\n", (), 1),
-        ("search a.example\nsearch b.example c.example\n", ("b.example", "c.example"), 1),
-        ("search a.example\ndomain b.example\n", ("b.example",), 1),
-        ("domain b.example\nsearch a.example\n", ("a.example",), 1),
-        ("# search a.example\n;search b.example\n#search c.example\n; options ndots:3\n", (), 1),
-        ("search A.Example. b.example.\n", ("a.example", "b.example"), 1),
-        ("search .\n", (), 1),
-        ("search\ta.example\t b.example  \r\n", ("a.example", "b.example"), 1),
-        ("options timeout:1 ndots:2 rotate\n", (), 2),
-        ("options ndots:2\noptions edns0\n", (), 2),
-        ("options ndots:2\noptions ndots:3\n", (), 3),
-        ("options ndots:0\n", (), 0),
-        ("options ndots:99\n", (), 15),
-        ("options ndots ndots: ndots:x ndots:-1 ndots:²\n", (), 1),
-        ("searching a.example\noption ndots:3\n", (), 1),
-    ],
-)
-def test_parse(text: str, domains: tuple[str, ...], ndots: int) -> None:
-    """The last search or domain line wins; comments and what is unknown are passed over."""
-    assert parse_resolv_conf(text) == SearchRules(domains, ndots)
+from proxy.policy.resolv_conf import ResolvConf, parse
+from proxy.policy.search import candidates
 
 
 @pytest.mark.parametrize(
@@ -49,18 +17,20 @@ def test_parse(text: str, domains: tuple[str, ...], ndots: int) -> None:
         ("web", 1, ["web.a.", "web.b.", "web."]),
         ("web", 0, ["web.", "web.a.", "web.b."]),
         ("a.b.c.d.e.f", 5, ["a.b.c.d.e.f.", "a.b.c.d.e.f.a.", "a.b.c.d.e.f.b."]),
+        ("_http._tcp.web", 5, ["_http._tcp.web.a.", "_http._tcp.web.b.", "_http._tcp.web."]),
         ("web.", 5, ["web."]),
         ("web.shop.svc.cluster.local.", 5, ["web.shop.svc.cluster.local."]),
     ],
 )
 def test_candidates(host: str, ndots: int, want: list[str]) -> None:
     """Few dots: the search list first; enough of them: the name itself; a trailing dot: only that."""
-    assert candidates(host, SearchRules(("a", "b"), ndots)) == want
+    assert candidates(host, ResolvConf(domains=("a", "b"), ndots=ndots)) == want
 
 
 def test_service_of_another_namespace() -> None:
     """`web.shop`, as people write it, reaches the Service by the second domain of a pod's list."""
-    names = candidates("web.shop", parse_resolv_conf(POD))
+    pod = parse("search shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
+    names = candidates("web.shop", pod)
 
     assert names[1] == "web.shop.svc.cluster.local."
     assert names[-1] == "web.shop."
@@ -68,17 +38,20 @@ def test_service_of_another_namespace() -> None:
 
 def test_without_a_search_list() -> None:
     """A name is asked as it is when there is nothing to search."""
-    assert candidates("web", SearchRules()) == ["web."]
+    assert candidates("web", ResolvConf()) == ["web."]
 
 
-@settings(derandomize=True, deadline=None)
-@given(
-    st.text()
-    | st.lists(st.sampled_from(["search", "options", "ndots:", "²", "9", ";", "\n", " "])).map("".join)
-)
-def test_any_file_can_be_read(text: str) -> None:
-    """No resolv.conf, however broken, keeps the sidecar from starting."""
-    rules = parse_resolv_conf(text)
+labels = st.lists(st.sampled_from(["web", "shop", "svc"]), min_size=1, max_size=4).map(".".join)
+confs = st.builds(ResolvConf, domains=st.lists(labels, max_size=4).map(tuple), ndots=st.integers(0, 15))
 
-    assert 0 <= rules.ndots <= 15
-    assert all(name.endswith(".") and not name.endswith("..") for name in candidates("web", rules))
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(labels, confs)
+def test_every_name_is_full(host: str, conf: ResolvConf) -> None:
+    """Nobody appends a domain to a candidate once more; the name itself is always among them."""
+    names = candidates(host, conf)
+
+    assert all(name.endswith(".") and not name.endswith("..") for name in names)
+    assert len(names) == len(conf.domains) + 1
+    assert f"{host}." in (names[0], names[-1])
+    assert candidates(names[0], conf) == [names[0]]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from random import Random
 
 from proxy.errors import ConnectError, Refused
-from proxy.model import Address, Answer, AnswerKind
+from proxy.model import Address, Answer, AnswerKind, Identity
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.health import Health, Status
@@ -21,23 +21,26 @@ def address(number: int) -> Address:
 
 
 def answer(*numbers: int) -> Answer:
-    return Answer(AnswerKind.ENDPOINTS, frozenset(address(number) for number in numbers))
+    return Answer.of(address(number) for number in numbers)
 
 
 def fleet(count: int) -> list[Endpoint]:
     """`count` endpoints, all well and idle."""
-    return [Endpoint(address(number), Health(Status.HEALTHY)) for number in range(count)]
+    return [Endpoint(Identity(address(number)), Health(Status.HEALTHY)) for number in range(count)]
 
 
 class Stage:
     """A pool whose first answer was pods 0 to `pods` - 1; each is spoken of by its number.
 
-    It picks at random unless told otherwise: whoever may get a connection soon gets one, however busy.
+    It picks at random unless told otherwise: whoever may get a connection soon gets one, however busy. DNS is
+    obeyed at once, however many pods it drops.
     """
 
     def __init__(self, pods: int = 0, seed: int = 7, **variables: str) -> None:
         self.clock = FakeClock()
-        self.settings = service_settings(**({"TARGET": "web:80", "BALANCER": "random"} | variables))
+        self.settings = service_settings(
+            **({"TARGET": "web:80", "BALANCER": "random", "DNS_SHRINK_GUARD": "100%"} | variables)
+        )
         self.rng = Random(seed)
         self.pool = Pool(self.settings, ServiceCounters(), self.clock, self.rng)
         if pods:

@@ -1,21 +1,28 @@
-"""The endpoint with the fewest connections of this sidecar; ties are broken at random."""
+"""The endpoint with the fewest connections of this sidecar for its weight; ties are broken at random.
+
+Like least_conn of nginx. Those tied are drawn by weight, so that a quiet service shares by weight, too.
+"""
 
 from collections.abc import Collection, Sequence
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import Picker, untried
+from proxy.policy.pickers.base import TIE, Lots, Picker
 
 
 class LeastConnections:
     def __init__(self, endpoints: Sequence[Endpoint], rng: Rng, previous: Picker | None = None) -> None:
-        self._endpoints = tuple(endpoints)
+        self._lots = Lots.of(endpoints)
 
     def pick(self, tried: Collection[Endpoint], rng: Rng) -> Endpoint | None:
-        candidates = untried(self._endpoints, tried)
-        if not candidates:
+        lots = self._lots.untried(tried)
+        if not lots.endpoints:
             return None
-        fewest = min(endpoint.in_flight for endpoint in candidates)
+        loads: Sequence[float] = [endpoint.in_flight for endpoint in lots.endpoints]
+        fewest: float = min(loads)
+        if lots.weights:
+            loads = [load / weight for load, weight in zip(loads, lots.weights, strict=True)]
+            fewest = min(loads) * TIE
         # Always taking the first of them sends every quiet client to the same pod (caddy#5609).
-        least = [endpoint for endpoint in candidates if endpoint.in_flight == fewest]
-        return least[rng.randrange(len(least))]
+        least = lots.only([load <= fewest for load in loads])
+        return least.endpoints[least.draw(rng)]

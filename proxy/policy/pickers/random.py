@@ -1,16 +1,16 @@
-"""Any endpoint, each as likely as the next."""
+"""Any endpoint, each as likely as its weight says."""
 
 from collections.abc import Collection, Sequence
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import Picker, untried
+from proxy.policy.pickers.base import Lots, Picker
 
 
 class Random:
     def __init__(self, endpoints: Sequence[Endpoint], rng: Rng, previous: Picker | None = None) -> None:
-        self._endpoints = tuple(endpoints)
+        self._lots = Lots.of(endpoints)
 
     def pick(self, tried: Collection[Endpoint], rng: Rng) -> Endpoint | None:
-        candidates = untried(self._endpoints, tried)
-        return candidates[rng.randrange(len(candidates))] if candidates else None
+        lots = self._lots.untried(tried)
+        return lots.endpoints[lots.draw(rng)] if lots.endpoints else None

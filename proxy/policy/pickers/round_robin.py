@@ -2,35 +2,53 @@
 
 The place survives changes of the set: starting over at the first endpoint with every DNS change gave some
 pods three to four times their share during deploys (grpc-java#4462).
+
+An endpoint of twice the weight has a turn twice as often, evenly in between: each is due again 1/weight after
+it was, and the earliest is next (Waldspurger, "Stride Scheduling", 1995; Envoy's EDF scheduler). With equal
+weights that is a plain round.
 """
 
-from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from heapq import heappop, heappush, heapreplace
+from operator import itemgetter
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import Picker
+from proxy.policy.pickers.base import Lots, Picker
+
+Turn = tuple[float, int, float, Endpoint]  # due, rank among those due at once, time until due again, whose
 
 
 class RoundRobin:
-    """Each endpoint stands at a random place on a circle; `_hand` points at the last one served."""
+    """`_turns` is a heap; `_now` is when the last one served was due."""
 
     def __init__(self, endpoints: Sequence[Endpoint], rng: Rng, previous: Picker | None = None) -> None:
-        earlier = previous if isinstance(previous, RoundRobin) else None
-        known = earlier._place_of if earlier else {}
-        self._place_of: dict[Endpoint, float] = {
-            each: known[each] if each in known else rng.random() for each in endpoints
-        }
-        self._endpoints = sorted(endpoints, key=self._place_of.__getitem__)
-        self._places = [self._place_of[each] for each in self._endpoints]
-        self._hand: float = earlier._hand if earlier else rng.random()
+        known = previous._waits() if isinstance(previous, RoundRobin) else {}
+        waits = {each: known[each] if each in known else rng.random() for each in endpoints}
+        if endpoints and known.keys().isdisjoint(endpoints):
+            # A start drawn by weight: the first to be due is too often a heavy one, as its wait is short.
+            lots = Lots.of(endpoints)
+            waits[lots.endpoints[lots.draw(rng)]] = 0.0
+        dues = sorted(((wait / each.weight, each) for each, wait in waits.items()), key=itemgetter(0))
+        self._turns: list[Turn] = [
+            (due, rank, 1 / each.weight, each) for rank, (due, each) in enumerate(dues)
+        ]
+        self._now = 0.0
 
     def pick(self, tried: Collection[Endpoint], rng: Rng) -> Endpoint | None:
-        count = len(self._endpoints)
-        start = bisect_right(self._places, self._hand)
-        for step in range(count):
-            endpoint = self._endpoints[(start + step) % count]
-            if endpoint not in tried:
-                self._hand = self._place_of[endpoint]
-                return endpoint
-        return None
+        passed: list[Turn] = []
+        while self._turns and self._turns[0][3] in tried:
+            passed.append(heappop(self._turns))
+        if not self._turns:
+            self._turns = passed
+            return None
+        self._now, rank, again, endpoint = self._turns[0]
+        heapreplace(self._turns, (self._now + again, rank, again, endpoint))
+        for due, rank, again, each in passed:  # these turns are over; the later ones are when they were
+            over = 1 + (self._now - due) // again
+            heappush(self._turns, (due + over * again, rank, again, each))
+        return endpoint
+
+    def _waits(self) -> dict[Endpoint, float]:
+        """How many turns of its own each has still to wait: a new weight changes how long that is."""
+        return {endpoint: (due - self._now) / again for due, _, again, endpoint in self._turns}

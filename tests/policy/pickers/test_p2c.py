@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from proxy.policy.pickers.p2c import P2C
+from tests.policy.pickers.weighing import shares, weighted
 from tests.support.fleet import fleet
 from tests.support.traffic import picks
 
@@ -65,3 +66,52 @@ def test_one_endpoint() -> None:
     endpoints, rng = fleet(1), Random(7)
 
     assert P2C(endpoints, rng).pick((), rng) is endpoints[0]
+
+
+@pytest.mark.parametrize("load,less", [([3, 2], 0), ([7, 2], 1), ([2_999, 1_000], 0), ([3_001, 1_000], 1)])
+def test_the_less_busy_for_its_weight(load: list[int], less: int) -> None:
+    """An endpoint of three times the weight is as busy with three times as many connections."""
+    endpoints, rng = weighted(3, 1), Random(7)
+    for endpoint, in_flight in zip(endpoints, load, strict=True):
+        endpoint.in_flight = in_flight
+
+    assert set(picks(P2C(endpoints, rng), 500, rng)) == {endpoints[less]}
+
+
+@pytest.mark.parametrize("weights", [(1, 2, 3, 4), (4, 3, 2, 1), (100, 1, 100, 1)])
+@pytest.mark.parametrize("load", [[0, 1, 1_000, 1_000_000], [1_000_000, 1_000, 1, 0]])
+def test_heavy_ones_are_drawn_more_often(weights: tuple[float, ...], load: list[int]) -> None:
+    """Both are drawn by weight: the second one from all but the first, wherever that stands in the list."""
+    endpoints, rng = weighted(*weights), Random(7)
+    for endpoint, in_flight in zip(endpoints, load, strict=True):
+        endpoint.in_flight = in_flight
+    counts = picks(P2C(endpoints, rng), 20_000, rng)
+
+    part = dict(zip(endpoints, shares(endpoints), strict=True))
+    for each in endpoints:  # it is picked when it is drawn, in either order, with a busier one
+        busier = [part[other] for other in endpoints if other.in_flight > each.in_flight]
+        want = sum(
+            part[each] * other / (1 - part[each]) + other * part[each] / (1 - other) for other in busier
+        )
+        assert counts[each] / 20_000 == pytest.approx(want, abs=0.01)
+
+
+def test_ties_are_broken_by_weight() -> None:
+    """Those that are equally busy for their weight share by it, though rounding says that they differ."""
+    endpoints, rng = weighted(1, 3, 7), Random(7)
+    for endpoint, in_flight in zip(endpoints, [1, 3, 7], strict=True):
+        endpoint.in_flight = in_flight
+    counts = picks(P2C(endpoints, rng), 20_000, rng)
+
+    assert len({endpoint.in_flight / endpoint.weight for endpoint in endpoints}) > 1
+    assert [counts[each] for each in endpoints] == pytest.approx(shares(endpoints, 20_000), rel=0.05)
+
+
+def test_a_heavy_newcomer_gets_at_most_twice_its_share() -> None:
+    """An idle endpoint of five times the weight of the busy others: it is drawn for no more than that."""
+    endpoints, rng = weighted(5, *[1] * 45), Random(7)
+    for endpoint in endpoints[1:]:
+        endpoint.in_flight = 30
+    counts = picks(P2C(endpoints, rng), 20_000, rng)
+
+    assert 1.8 * 2_000 < counts[endpoints[0]] < 2 * 2_000

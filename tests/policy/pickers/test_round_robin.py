@@ -7,6 +7,7 @@ import pytest
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import make_picker
 from proxy.policy.pickers.round_robin import RoundRobin
+from tests.policy.pickers.weighing import weigh, weighted
 from tests.support.fleet import fleet
 
 
@@ -82,3 +83,78 @@ def test_after_another_algorithm() -> None:
     picker = RoundRobin(endpoints, rng, make_picker("random", endpoints, rng, None))
 
     assert set(turn(picker, 5, rng)) == set(endpoints)
+
+
+def test_turns_by_weight() -> None:
+    """In any row of 100 connections each has its turns, one more or less, and never in a cluster."""
+    endpoints, rng = weighted(50, 20, 20, 5, 5), Random(7)
+    picker = RoundRobin(endpoints, rng)
+    row = turn(picker, 1_000, rng)
+
+    for start in range(900):
+        counts = [row[start : start + 100].count(each) for each in endpoints]
+        assert counts == pytest.approx([50, 20, 20, 5, 5], abs=1.5)
+    for start in range(990):
+        assert 3 <= row[start : start + 10].count(endpoints[0]) <= 7
+
+
+@pytest.mark.parametrize("after", range(0, 30, 3))
+def test_weighted_turns_survive_changes_of_the_set(after: int) -> None:
+    """Whoever comes and goes, with whatever weight: those that stay are served as if nothing had happened."""
+    stay, others = fleet(4), fleet(4)
+    weights = [4, 3, 2, 1]
+    weigh(stay, weights)
+    expected = turn(RoundRobin(stay, Random(7)), 30, Random())
+
+    rng = Random(7)
+    picker = RoundRobin(stay, rng)
+    row = turn(picker, after, rng)
+    for count in (2, 4, 1):
+        weigh([*stay, *others[:count]], [*weights, *[7, 1, 0.5, 9][:count]])
+        picker = RoundRobin([*others[:count], *stay], rng, picker)
+        row += turn(picker, 5, rng)
+    weigh(stay, weights)
+    row += turn(RoundRobin(stay, rng, picker), 30, rng)
+
+    assert [each for each in row if each in stay][:30] == expected
+
+
+@pytest.mark.parametrize("after", range(20))
+def test_a_retry_leaves_the_turns_as_they_are(after: int) -> None:
+    """An endpoint that a session tried is passed over; behind the one it gets all goes on as it was."""
+    endpoints = weighted(4, 3, 2, 1)
+    row = turn(RoundRobin(endpoints, Random(7)), 50, Random())
+    tried = row[after : after + 1]
+    served = next(index for index in range(after, 50) if row[index] not in tried)
+
+    picker = RoundRobin(endpoints, Random(7))
+    turn(picker, after, Random())
+    assert picker.pick([each for each in tried if each], Random()) is row[served]
+    assert turn(picker, 50 - served - 1, Random()) == row[served + 1 :]
+
+
+@pytest.mark.parametrize("number", [2, 5, 8])
+def test_a_new_weight_keeps_the_place(number: int) -> None:
+    """With three times the weight the next turn comes in a third of the time; the others keep theirs."""
+    endpoints, rng = fleet(10), Random(7)
+    picker = RoundRobin(endpoints, rng)
+    turn(picker, 3, rng)
+    order = turn(picker, 10, rng)
+    changed = order.pop(number)
+    weigh(endpoints, [3 if each is changed else 1 for each in endpoints])
+    row = turn(RoundRobin(endpoints, rng, picker), 12, rng)
+
+    assert row.index(changed) == pytest.approx(number / 3, abs=1)
+    assert row.count(changed) == 3
+    assert [each for each in row if each is not changed] == order
+
+
+def test_retries_leave_no_debt() -> None:
+    """After a thousand retries the endpoints that took them have their turns like before."""
+    endpoints, rng = weighted(100, 1, 1), Random(7)
+    picker = RoundRobin(endpoints, rng)
+    for _ in range(1_000):
+        picker.pick(endpoints[:1], rng)
+    row = turn(picker, 1_020, rng)
+
+    assert [row.count(each) for each in endpoints] == pytest.approx([1_000, 10, 10], abs=1.5)

@@ -156,10 +156,12 @@ def test_a_probe_outlives_dns_churn() -> None:
     stage.answer(0, 1, 2, 3)
     stage.clock.advance(60)
     assert stage.states() == ["unchecked", "ready", "ready", "ready"]
-    picker = stage.pool.picker
+    pickers = stage.pool.tiers.pickers
 
     assert stage.served_by() == {1, 2, 3}
-    assert stage.pool.picker is picker  # nothing changes, so nothing is made anew with every connection
+    assert (
+        stage.pool.tiers.pickers is pickers
+    )  # nothing changes, so nothing is made anew with every connection
 
 
 def test_dead_for_days() -> None:

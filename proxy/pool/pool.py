@@ -1,24 +1,26 @@
 """Owns the endpoints of one service: answers and verdicts change them, the data path takes leases on them.
 
-The one place where the control path and the data path meet. Everything here runs between two awaits.
+Everything here runs between two awaits.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
-from types import TracebackType
 
 from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import ConnectError, NoEndpoint
-from proxy.model import Address, Answer, AnswerKind, Clock, Rng
+from proxy.model import Address, Answer, AnswerKind, Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
 from proxy.policy import ejection, health
 from proxy.policy.ejection import EjectionRule, Phase
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.health import Health, HealthRule, Status
-from proxy.policy.membership import Membership, decide
-from proxy.policy.pickers import Picker, make_picker
+from proxy.policy.membership import Membership, Trust, decide, without
+from proxy.pool.history import LENGTH, Heard, heard, some
+from proxy.pool.lease import Lease
+from proxy.pool.tiers import Tiers
 
 log = logging.getLogger("headway.pool")
 
@@ -26,71 +28,37 @@ FORGET_AFTER_S = 60.0  # how long an endpoint that left discovery keeps its hist
 NEVER = float("inf")
 
 
-class Lease:
-    """The right to use one endpoint for one connection. The count falls when the block ends, on every path.
-
-    Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
-    """
-
-    __slots__ = ("_pool", "endpoint", "probe_since", "reported")
-
-    def __init__(self, pool: "Pool", endpoint: Endpoint, probe_since: float | None) -> None:
-        self._pool = pool
-        self.reported = False
-        self.endpoint = endpoint
-        self.probe_since = probe_since  # when this is the connection that probes it
-
-    def __enter__(self) -> "Lease":
-        return self
-
-    def succeeded(self) -> None:
-        if not self.reported:
-            self.reported = True
-            self._pool.connection_succeeded(self.endpoint)
-
-    def failed(self, error: ConnectError) -> None:
-        """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
-        if not self.reported and error.source == "upstream":
-            self.reported = True
-            self._pool.connection_failed(self.endpoint, error)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._pool.release(self)
-
-
 class Pool:
-    """`picker` is replaced whole whenever the set of usable endpoints changes."""
+    """Its snapshots are replaced whole whenever the set of usable endpoints changes."""
 
     def __init__(self, settings: ServiceSettings, counters: ServiceCounters, clock: Clock, rng: Rng) -> None:
         self.name = settings.name
         self.counters = counters
         self.last_good_at: float | None = None  # when discovery last learned something
-        self.members: tuple[Endpoint, ...] = ()  # the endpoints that discovery lists
+        self.membership = Membership()
+        self.members: tuple[Endpoint, ...] = ()  # its endpoints
+        self.tiers = Tiers(settings.balancer.value, rng)
         self.on_members_changed: Callable[[], None] = lambda: None
+        self.on_replaced: Callable[[Endpoint], None] = lambda endpoint: None  # another pod has its address
         self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
+        self.history: deque[Heard] = deque(maxlen=LENGTH)
 
         self._clock = clock
         self._rng = rng
-        self._algorithm = settings.balancer.value
         self._checked = settings.health_check is not HealthCheck.OFF
         self._health_rule = HealthRule(settings.health_rise, settings.health_fall)
         self._ejection_rule = EjectionRule(
             settings.eject_after, settings.eject_base_s, settings.eject_max_s, settings.eject_share
         )
-        self._hold_s = settings.dns_hold_s
+        self._trust = Trust(settings.dns_hold_s, settings.dns_shrink_guard)
         self._probe_patience_s = settings.connect_deadline_s
 
-        self._known: dict[Address, Endpoint] = {}  # members, and those that still have leases or history
-        self._membership = Membership()
+        self._known: dict[Identity, Endpoint] = {}  # members, and those that still have leases or history
         self._first_answer = False  # whether endpoints come that have no peers yet, or only just got them
         self._has_members = asyncio.Event()
         self._probing: list[Endpoint] = []
-        self._stale = False  # whether the snapshots below are behind the endpoints' states
+        self._stale = False  # whether the tiers are behind the endpoints' states
         self._next_transition_at = NEVER  # when time alone will change a state
-        self.picker: Picker = make_picker(self._algorithm, (), rng, None)
-        self._fallback: Picker = make_picker(self._algorithm, (), rng, None)
 
     def __repr__(self) -> str:
         states = self.states()
@@ -102,11 +70,6 @@ class Pool:
     def endpoints(self) -> list[Endpoint]:
         """Members, and those gone that still have connections."""
         return [each for each in self._known.values() if each.gone_at is None or each.in_flight]
-
-    @property
-    def reason(self) -> str:
-        """Why the membership is what it is."""
-        return self._membership.reason
 
     @property
     def resolved(self) -> bool:
@@ -132,49 +95,71 @@ class Pool:
         now = self._clock.now()
         if answer.kind is not AnswerKind.FAILED:
             self.last_good_at = now
-        before = self._membership
-        failing = {each.address for each in self.members if each.failing}
-        self._membership = decide(before, answer, failing, self._hold_s, now)
-        added = self._membership.members - before.members
-        removed = before.members - self._membership.members
+        before = self.membership
+        failing = {each.identity for each in self.members if each.failing}
+        after = decide(before, answer, failing, self._trust, now)
+        added = after.members.keys() - before.members.keys()
+        removed = before.members.keys() - after.members.keys()
         if not before.members:
             self._first_answer = True
-        for address in added:
-            self._add(address)
+        self._change(after, added, removed)
         self._first_answer &= answer.partial
-        for address in removed:
-            self._known[address].gone_at = now
-        self._forget(now)
+        if not answer.partial:
+            self.history.append(heard(now, answer, after, added, removed))
         if added or removed:
-            self._follow_membership()
             self._tell(added, removed, answer)
-        elif self._membership.reason != before.reason:
-            level = logging.INFO if answer.is_whole else logging.WARNING
-            log.log(level, "%s: answer %s: %s", self.name, answer, self._membership.reason)
+        elif after.reason != before.reason:
+            level = logging.INFO if answer.is_whole and not self.membership.held else logging.WARNING
+            log.log(level, "%s: answer %s: %s", self.name, answer, after.reason)
 
-    def _add(self, address: Address) -> None:
+    def _change(self, after: Membership, added: Set[Identity], removed: Set[Identity]) -> None:
+        before, self.membership = self.membership, after
+        for identity in removed:
+            self._known[identity].gone_at = self._clock.now()
+        for identity in added:
+            self._add(identity)
+        if after.members != before.members:
+            self._stale = True
+            for identity, listed in after.members.items():
+                if before.members.get(identity) is not listed:
+                    self._known[identity].follow(listed)
+        self._stale |= after.held != before.held
+        if named := {identity.address: identity for identity in added if identity.name}:
+            self._replace(named)
+        self._forget(self._clock.now())
+        if added or removed:
+            self.members = tuple(self._known[identity] for identity in after.members)
+            (self._has_members.set if self.members else self._has_members.clear)()
+            self.on_members_changed()
+
+    def _add(self, identity: Identity) -> None:
         # Endpoints that come all at once have no proven peer to be preferred to: they are used at once.
         status = Status.ASSUMED if self._first_answer or not self._checked else Status.UNCHECKED
-        endpoint = self._known.setdefault(address, Endpoint(address, Health(status)))
-        endpoint.gone_at, endpoint.health = None, Health(status)
+        endpoint = self._known.get(identity)
+        if endpoint is None or endpoint.replaced:
+            endpoint = self._known[identity] = Endpoint(identity, Health(status))
+        endpoint.gone_at, endpoint.health, endpoint.alive = None, Health(status), None
+
+    def _replace(self, newcomers: Mapping[Address, Identity]) -> None:
+        """End what another pod's predecessors at its address still have: it would talk to the wrong pod."""
+        for endpoint in self._known.values():
+            newcomer = newcomers.get(endpoint.identity.address, endpoint.identity)
+            if newcomer != endpoint.identity and endpoint.gone_at is not None and not endpoint.replaced:
+                endpoint.replaced = True
+                log.warning("%s: %s is now %s", self.name, endpoint.identity, newcomer)
+                self.on_replaced(endpoint)
 
     def _forget(self, now: float) -> None:
-        for address, endpoint in list(self._known.items()):
+        for identity in self._known.keys() - self.membership.members.keys():
+            endpoint = self._known[identity]
             gone = endpoint.gone_at is not None and now - endpoint.gone_at > FORGET_AFTER_S
-            if gone and not endpoint.in_flight:
-                del self._known[address]
+            if (gone or endpoint.replaced) and not endpoint.in_flight:
+                del self._known[identity]
 
-    def _follow_membership(self) -> None:
-        self.members = tuple(self._known[address] for address in self._membership.members)
-        (self._has_members.set if self.members else self._has_members.clear)()
-        self._stale = True
-        self.on_members_changed()
-
-    def _tell(self, added: Collection[Address], removed: Collection[Address], answer: Answer) -> None:
-        changes = (("added", added), ("removed", removed))
-        parts = [f"{verb} {', '.join(map(str, sorted(some)))}" for verb, some in changes if some]
+    def _tell(self, added: Collection[Identity], removed: Collection[Identity], answer: Answer) -> None:
+        parts = [f"{verb} {some(who)}" for verb, who in (("added", added), ("removed", removed)) if who]
         level = logging.INFO if answer.kind is AnswerKind.ENDPOINTS else logging.WARNING
-        log.log(level, "%s: %s (answer %s: %s)", self.name, "; ".join(parts), answer, self._membership.reason)
+        log.log(level, "%s: %s (answer %s: %s)", self.name, "; ".join(parts), answer, self.membership.reason)
 
     # --- checks and connections -----------------------------------------------------------------
 
@@ -185,8 +170,11 @@ class Pool:
             endpoint.health = health.observe(endpoint.health, passed, self._health_rule)
             if passed:
                 endpoint.ejection = ejection.may_return(endpoint.ejection, self._clock.now(), checked=True)
+        self._learn(endpoint, alive=passed)
 
     def connection_succeeded(self, endpoint: Endpoint) -> None:
+        if endpoint.alive is not True:
+            self._learn(endpoint, alive=True)
         if endpoint.ejection.failures == 0 and endpoint.ejection.phase is Phase.SERVING:
             return
         with self._noting(endpoint, "a connection to it worked"):
@@ -207,7 +195,21 @@ class Pool:
         if endpoint.ejection.phase is Phase.EJECTED and not was_out:
             self.counters.ejections[error.reason] += 1
         endpoint.probe_since = None
+        self._learn(endpoint, alive=False)
         self.request_resolve()
+
+    def _learn(self, endpoint: Endpoint, *, alive: bool) -> None:
+        """What a check or a connection showed; decisive for an endpoint that DNS does not list."""
+        if not alive:
+            endpoint.turn()
+        changed = endpoint.alive is not alive
+        endpoint.alive = alive
+        if changed and endpoint.identity in self.membership.held:
+            self._stale = True
+            if not alive:
+                after = without(self.membership, endpoint.identity)
+                self._change(after, frozenset(), {endpoint.identity})
+                log.warning("%s: %s", self.name, after.reason)
 
     @contextmanager
     def _noting(self, endpoint: Endpoint, why: str) -> Iterator[None]:
@@ -226,11 +228,7 @@ class Pool:
         """A lease on the best endpoint that is not among `tried`. Raises NoEndpoint."""
         self._refresh()
         probed = None if tried else self._probe()
-        endpoint = (
-            probed
-            or self.picker.pick(tried, self._rng)
-            or self._fallback.pick(tried, self._rng)  # never everything out: a doubtful pod beats none
-        )
+        endpoint = probed or self.tiers.pick(tried)
         if endpoint is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
         endpoint.in_flight += 1
@@ -282,10 +280,8 @@ class Pool:
 
     def _publish(self) -> None:
         """Replace the snapshots that the data path picks from."""
-        usable = [each for each in self.members if each.usable]
+        self.tiers.publish(self.members, self.membership.held)
         unusable = [each for each in self.members if not each.usable]
-        self.picker = make_picker(self._algorithm, usable, self._rng, self.picker)
-        self._fallback = make_picker(self._algorithm, unusable, self._rng, self._fallback)
         self._probing = [each for each in unusable if each.ejection.phase is Phase.PROBING]
         self._next_transition_at = min((self._due(each) for each in unusable), default=NEVER)
         self._stale = False

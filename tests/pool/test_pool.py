@@ -4,9 +4,10 @@ import asyncio
 import logging
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import ConnectError, NoEndpoint, OutOfDescriptors, Refused
-from proxy.model import Address, Answer, AnswerKind, Family
+from proxy.model import Address, Answer, Family
 from tests.support.fleet import FAILED, NXDOMAIN, Stage, address
 
 # --- leases ---------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_log_of_discovery(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [
         "web: added 10.0.0.0:80, 10.0.0.1:80 (answer endpoints 2: obeyed)",
         "web: added 10.0.0.2:80; removed 10.0.0.0:80 (answer endpoints 2: obeyed)",
-        "web: answer nxdomain: nxdomain not believed yet: 2 endpoints still prove alive",
+        "web: answer nxdomain: nxdomain not believed yet: 2 endpoints may still be alive",
         "web: removed 10.0.0.1:80, 10.0.0.2:80 (answer nxdomain: nxdomain obeyed: it lasted 30 s)",
         "web: answer failed: no endpoint is known: the query failed",
     ]
@@ -118,8 +119,8 @@ def test_two_families_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> N
     """Polls whose families answer one after the other, day in, day out, are not worth a line."""
     stage = Stage()
     v4, v6 = address(0), Address("fd00::1", 80)
-    whole = Answer(AnswerKind.ENDPOINTS, frozenset({v4, v6}))
-    half = Answer(AnswerKind.ENDPOINTS, frozenset({v4}), frozenset({Family.IPV6}), partial=True)
+    whole = Answer.of([v4, v6])
+    half = structs.replace(Answer.of([v4]), unknown_families=frozenset({Family.IPV6}), partial=True)
     stage.pool.apply(whole)
     caplog.set_level(logging.INFO, "headway.pool")
     for _ in range(10):
@@ -140,6 +141,6 @@ def test_repr_is_the_status_line() -> None:
 def test_reason() -> None:
     """Why the members are who they are can be read at any time."""
     stage = Stage()
-    assert stage.pool.reason == "no answer yet"
+    assert stage.pool.membership.reason == "no answer yet"
     stage.answer(0)
-    assert stage.pool.reason == "obeyed"
+    assert stage.pool.membership.reason == "obeyed"

@@ -36,12 +36,13 @@ class PoolMachine(RuleBasedStateMachine):
         checks=st.sampled_from(["tcp", "off"]),
         after=st.integers(0, 2),
         share=st.sampled_from(["0%", "50%", "100%"]),
+        guard=st.sampled_from(["0%", "50%", "100%"]),
         seed=st.integers(0, 99),
     )
-    def begin(self, balancer: str, checks: str, after: int, share: str, seed: int) -> None:
-        self.stage = Stage(
-            seed=seed, BALANCER=balancer, HEALTH_CHECK=checks, EJECT_AFTER=str(after), EJECT_SHARE=share
-        )
+    def begin(self, balancer: str, checks: str, after: int, share: str, guard: str, seed: int) -> None:
+        ejection = {"EJECT_AFTER": str(after), "EJECT_SHARE": share}
+        chosen = {"BALANCER": balancer, "HEALTH_CHECK": checks, "DNS_SHRINK_GUARD": guard}
+        self.stage = Stage(0, seed, **ejection, **chosen)
         self.held: list[Lease] = []
         self.probes: dict[Endpoint, Lease] = {}
 
@@ -49,12 +50,21 @@ class PoolMachine(RuleBasedStateMachine):
     def pool(self) -> Pool:
         return self.stage.pool
 
+    def is_good(self, endpoint: Endpoint) -> bool:
+        """Whether it may be used while others may be, too: DNS lists it, or it has just proved alive."""
+        held = endpoint.identity in self.pool.membership.held
+        return endpoint.proven if held else endpoint.usable
+
     # --- what may happen --------------------------------------------------------------------------
 
     @rule(numbers=st.sets(PODS, min_size=1))
     def dns_lists(self, numbers: set[int]) -> None:
         self.stage.answer(*numbers)
+        assert numbers <= self.stage.numbers(self.pool.members)
+        held = {each for each in self.pool.members if each.identity in self.pool.membership.held}
+        assert self.stage.numbers(self.pool.members) - numbers == self.stage.numbers(held)
 
+        self.stage.answer(*numbers)
         assert self.stage.numbers(self.pool.members) == numbers
 
     @rule()
@@ -77,8 +87,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(number=PODS, passed=st.booleans(), times=st.integers(1, 3))
     def checked(self, number: int, passed: bool, times: int) -> None:
-        if number in self.stage.numbers(self.pool.members):
-            self.stage.check(number, *[passed] * times)
+        for _ in range(times):
+            if number in self.stage.numbers(self.pool.members):
+                self.stage.check(number, passed)
 
     @rule(target=leases, tried=st.sets(PODS))
     def connect(self, tried: set[int]) -> Lease | MultipleResults[Lease]:
@@ -86,7 +97,7 @@ class PoolMachine(RuleBasedStateMachine):
         known = [each for each in self.pool.members if self.stage.number(each) in tried]
         left = set(self.pool.members) - set(known)
         self.pool.states()
-        usable = {each for each in left if each.usable}
+        usable = set(filter(self.is_good, left))
         try:
             lease = self.pool.lease(known)
         except NoEndpoint:
@@ -152,10 +163,12 @@ class PoolMachine(RuleBasedStateMachine):
     def the_picker_knows_the_usable_members(self) -> None:
         assert sum(self.pool.states().values()) == len(self.pool.endpoints)
         picked: list[Endpoint] = []
-        while endpoint := self.pool.picker.pick(picked, self.stage.rng):
+        while endpoint := self.pool.tiers.pick(picked):
             picked.append(endpoint)
         assert len(picked) == len(set(picked))
-        assert set(picked) == {each for each in self.pool.members if each.usable}
+        assert set(picked) == set(self.pool.members)
+        good = list(map(self.is_good, picked))
+        assert good == sorted(good, reverse=True)
 
     @invariant()
     def someone_always_serves(self) -> None:

@@ -1,0 +1,7 @@
+"""Owns the endpoints of one service. The one place where the control path and the data path meet."""
+
+from proxy.pool.history import Heard
+from proxy.pool.lease import Lease
+from proxy.pool.pool import FORGET_AFTER_S, Pool
+
+__all__ = ["FORGET_AFTER_S", "Heard", "Lease", "Pool"]

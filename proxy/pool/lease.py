@@ -1,0 +1,49 @@
+"""The right to use one endpoint for one connection."""
+
+from types import TracebackType
+from typing import Protocol
+
+from proxy.errors import ConnectError
+from proxy.policy.endpoint import Endpoint
+
+
+class Owner(Protocol):
+    """Who hears what became of a lease; the pool is one."""
+
+    def connection_succeeded(self, endpoint: Endpoint) -> None: ...
+    def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None: ...
+    def release(self, lease: "Lease") -> None: ...
+
+
+class Lease:
+    """The count falls when the block ends, on every path.
+
+    Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
+    """
+
+    __slots__ = ("_owner", "endpoint", "probe_since", "reported")
+
+    def __init__(self, owner: Owner, endpoint: Endpoint, probe_since: float | None) -> None:
+        self._owner = owner
+        self.reported = False
+        self.endpoint = endpoint
+        self.probe_since = probe_since  # when this is the connection that probes it
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def succeeded(self) -> None:
+        if not self.reported:
+            self.reported = True
+            self._owner.connection_succeeded(self.endpoint)
+
+    def failed(self, error: ConnectError) -> None:
+        """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
+        if not self.reported and error.source == "upstream":
+            self.reported = True
+            self._owner.connection_failed(self.endpoint, error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._owner.release(self)
