@@ -80,6 +80,23 @@ def demo(
     raise typer.Exit(play(pods, seconds, balancer.value, as_json))
 
 
+@commands.command()
+def doctor(
+    watch: Annotated[
+        int,
+        typer.Option(min=0, max=3600, metavar="SECONDS", help="How long to watch answers and failing pods."),
+    ] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Look at the pod's settings, DNS and pods; say what is wrong, each with its fix, and end with 1 then."""
+    from proxy import doctor as examination
+
+    try:
+        raise typer.Exit(examination.run(as_json=as_json, watch_s=watch))
+    except SettingsError as error:
+        raise _end(str(error), WRONG_USE) from None
+
+
 def _admin_address(text: str) -> Listen:
     if text == "off":
         raise typer.BadParameter(f"the admin pages are off; {PREFIX}ADMIN_LISTEN says where they would be")
