@@ -15,9 +15,13 @@ from rich.table import Table
 from proxy import __version__, config
 from proxy.config import PREFIX, Balancer, Listen, parse_listen
 from proxy.errors import SettingsError
+from proxy.injector.command import injector
 
 FAILED, WRONG_USE = 1, 2
 ANSWER_WITHIN_S = 5.0
+CLASSIC = """A plain container, for clusters before 1.29. Lost then: the application does not wait for the
+sidecar, init containers cannot use it, both get the signal to end at the same time, a Job does not end by
+itself (POST /quit ends the sidecar), and `kubectl logs` shows the sidecar's unless told otherwise."""
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -128,6 +132,80 @@ def endpoints(
             counts = str(each["connections_active"]), str(each["picks"])
             table.add_row(service["service"], each["endpoint"], *name, each["state"], *counts)
     Console(markup=False).print(table)  # [fd00::1]:80 is no markup
+
+
+TARGET = typer.Option(help="Where the pods are, for all workloads: host:port or srv://…")
+FILES = typer.Option("--filename", "-f", metavar="FILE", help="A manifest; - or none is standard input.")
+DIFF = typer.Option("--diff", help="Print what would change instead of the result.")
+ON_NODE = typer.Option("--allow-host-network", help="The sidecar's ports are free on every node.")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as CONNECT_TIMEOUT=500ms")
+    return name, value
+
+
+SET = typer.Option(
+    "--set", parser=_setting, metavar="NAME=VALUE", help="Any other setting, without HEADWAY_."
+)
+
+
+@commands.command()
+def inject(
+    files: Annotated[list[str] | None, FILES] = None,
+    target: Annotated[str | None, TARGET] = None,
+    settings: Annotated[list[Any] | None, SET] = None,
+    image: Annotated[str, typer.Option(help="The sidecar's image.")] = f"headway:{__version__}",
+    image_pull_policy: Annotated[str, typer.Option(help="Always, IfNotPresent or Never.")] = "",
+    cpu: Annotated[str, typer.Option(help="Requested.")] = "10m",
+    memory: Annotated[str, typer.Option(help="Requested.")] = "64Mi",
+    memory_limit: Annotated[str, typer.Option(help="What it may take at most.")] = "256Mi",
+    classic: Annotated[bool, typer.Option("--classic", help=CLASSIC)] = False,
+    allow_host_network: Annotated[bool, ON_NODE] = False,
+    diff: Annotated[bool, DIFF] = False,
+) -> None:
+    """Put the sidecar into Kubernetes manifests: `headway inject -f app.yaml --target orders:8080`.
+
+    Pods with an annotation `headway.dev/target: orders:8080` get it; further ones
+    such as `headway.dev/connect-timeout: 500ms` are settings of their own. With
+    --target all others get it too, except those with `headway.dev/inject: "false"`.
+
+    The rest of the file stays as it is. A second run changes nothing, one with
+    other options replaces the sidecar. What would not work is left out, with all
+    reasons, and the exit status is 2.
+    """
+    from proxy.inject import command
+
+    raise typer.Exit(
+        command.inject(
+            files or ["-"],
+            target=target,
+            settings=settings or [],
+            container={
+                "image": image,
+                "pull_policy": image_pull_policy,
+                "cpu": cpu,
+                "memory": memory,
+                "memory_limit": memory_limit,
+                "classic": classic,
+            },
+            host_network_ok=allow_host_network,
+            diff=diff,
+        )
+    )
+
+
+@commands.command()
+def uninject(files: Annotated[list[str] | None, FILES] = None, diff: Annotated[bool, DIFF] = False) -> None:
+    """Take out of Kubernetes manifests what `headway inject` put in."""
+    from proxy.inject import command
+
+    raise typer.Exit(command.uninject(files or ["-"], diff=diff))
+
+
+commands.command()(injector)
 
 
 def _end(message: str, status: int) -> typer.Exit:

@@ -1,0 +1,162 @@
+"""Reads YAML and writes it again as its author did: comments, order, quotes, spacing. Knows no Kubernetes."""
+
+import json
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from io import StringIO
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import TaggedScalar
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString as quoted
+
+from proxy.inject.merge import carried_over
+
+# YAML 1.2, 9.2: these two begin a line as markers only, whatever stands around them.
+START, END = re.compile(r"---(\s|$)"), re.compile(r"\.\.\.(\s|$)")
+LINE = re.compile(r"[^\n]*\n|[^\n]+")  # splitlines() would also split at characters that YAML takes as text
+KEY = re.compile(r"(?P<before> *(- +)*)[^\s#-][^#]*:\s*(&\S+\s*)?(#.*)?$")  # what it holds stands below it
+
+Change = Callable[[Any], object]
+
+__all__ = ["START", "NotYaml", "Part", "load", "parts", "plain", "quoted", "rewritten"]
+
+
+class NotYaml(Exception):
+    """`line` counts from 0 in the text that was read; 0 also where nobody knows."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One document of a stream with all that stands around it; `line` counts from 1."""
+
+    line: int
+    text: str
+
+
+def parts(text: str) -> Iterator[Part]:
+    """The documents of a stream. Joined again, they are the stream."""
+    begin, held = 1, ""
+    for number, line in enumerate(LINE.findall(text), 1):
+        if START.match(line) and not _is_prelude(held):
+            yield Part(begin, held)
+            begin, held = number, ""
+        held += line
+        if END.match(line):
+            yield Part(begin, held)
+            begin, held = number + 1, ""
+    if held:
+        yield Part(begin, held)
+
+
+def _is_prelude(held: str) -> bool:
+    """Whether these lines are of the document that the next marker begins."""
+    return all(not line.strip() or line.startswith(("#", "%", "\ufeff#")) for line in held.splitlines())
+
+
+def load(text: str) -> Any:
+    """The document in `text`, None where there is none. Raises NotYaml."""
+    return _load(YAML(), text)
+
+
+def _load(yaml: YAML, text: str) -> Any:
+    yaml.preserve_quotes = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2, 3.2.2.2 allows it
+            return yaml.load(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = f"{error.problem or error.context}".split("\n")[0]
+        raise NotYaml(mark.line if mark else 0, problem) from None
+    except ReaderError as error:
+        line = text[: text.find(chr(error.character))].count("\n")
+        raise NotYaml(line, f"character #x{error.character:04x} is not allowed") from None
+    except (YAMLError, ValueError) as error:
+        raise NotYaml(0, str(error).split("\n")[0]) from None
+    except RecursionError:
+        raise NotYaml(0, "it is nested too deeply") from None
+
+
+def plain(node: Any) -> Any:
+    """The same in dicts and lists of its own: nothing is shared by way of anchors."""
+    if isinstance(node, Mapping):
+        return {key: plain(node[key]) for key in node}
+    if isinstance(node, list):
+        return [plain(each) for each in node]
+    return (str(node.tag), node.value) if isinstance(node, TaggedScalar) else node
+
+
+def rewritten(text: str, change: Change, expected: Any) -> str | None:
+    """`text` after `change`, other lines as they were; None if it would say anything but `expected`."""
+    if text.lstrip().startswith("{"):
+        try:
+            return _rewritten_json(text, change)
+        except ValueError:
+            pass  # YAML that is not JSON
+    yaml = YAML()
+    yaml.width = 1 << 30  # of its own, it would fold long lines
+    mapping, offset = _habit(text)
+    yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
+    yaml.explicit_start = any(map(START.match, LINE.findall(text)))
+    document = _load(yaml, text)
+    before = _dumped(yaml, document)
+    change(document)
+    after = _dumped(yaml, document)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    # In a block of literal text, what looks like a comment or like nothing may be text.
+    candidates = *(_merged(text, before, after, comments) for comments in (True, False)), after
+    for candidate in candidates:
+        if candidate is not None and plain(load(candidate)) == expected:
+            return candidate.replace("\r\n", "\n").replace("\n", newline)
+    return None
+
+
+def _merged(text: str, before: str, after: str, comments: bool) -> str | None:
+    lines = LINE.findall(text.replace("\r\n", "\n"))
+    open_end = not lines[-1].endswith("\n")
+    if open_end:
+        lines[-1] += "\n"
+    merged = carried_over(lines, LINE.findall(before), LINE.findall(after), comments=comments)
+    if merged is None:
+        return None
+    return "".join(merged).removesuffix("\n" if open_end else "")
+
+
+def _dumped(yaml: YAML, document: Any) -> str:
+    stream = StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _rewritten_json(text: str, change: Change) -> str:
+    document = json.loads(text)
+    change(document)
+    indent = re.match(r"\{\r?\n([ \t]+)", text.lstrip())
+    end = "\n" if text.endswith("\n") else ""
+    return json.dumps(document, indent=indent and indent[1], ensure_ascii=text.isascii()) + end
+
+
+def _habit(text: str) -> tuple[int, int]:
+    """By how much the author indents mappings and the dashes of lists, most of the time."""
+    deeper: Counter[int] = Counter()
+    dashes: Counter[int] = Counter()
+    lines = [line for line in LINE.findall(text) if line.strip() and not line.lstrip().startswith("#")]
+    for line, following in pairwise(lines):
+        if key := KEY.match(line.rstrip()):
+            depth = len(following) - len(following.lstrip(" ")) - len(key["before"])
+            (dashes if following.lstrip(" ").startswith("- ") else deeper)[depth] += 1
+    return _usual(deeper, 2, least=1), _usual(dashes, 2, least=0)
+
+
+def _usual(counted: Counter[int], otherwise: int, least: int) -> int:
+    return next((value for value, _ in counted.most_common() if least <= value <= 8), otherwise)

@@ -1,0 +1,204 @@
+"""Decides whether a pod can have the sidecar that was ordered."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from proxy.config import PREFIX, DnsTarget, Listen, Settings, SrvTarget, from_env
+from proxy.errors import SettingsError
+from proxy.inject.order import INJECTED, Order
+from proxy.inject.refusal import Refusal
+from proxy.inject.sidecar import NAME, TELEMETRY, reachable
+
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
+MEMORY = re.compile(r"(\d+(?:\.\d+)?)((?:[kMGTPE]|[KMGTPE]i)?)")
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+Pod = Mapping[str, Any]
+
+
+def settings_for(pod: Pod, order: Order, *, host_network_ok: bool) -> Settings:
+    """The settings of the ordered sidecar. Raises Refusal with every reason against it in this pod."""
+    reasons = list(_of_order(order))
+    settings = None
+    try:
+        settings = settings_of(order)
+    except SettingsError as error:
+        reasons += [str(fault) for fault in error.faults]
+    shape = list(_of_shape(pod))
+    reasons += shape
+    if not shape:
+        reasons += _of_pod(pod, host_network_ok)
+    if settings is not None and not shape:
+        reasons += [
+            *_of_ports(pod, settings),
+            *_of_names(pod, settings),
+            *_of_port_names(pod, order, settings),
+        ]
+    if reasons or settings is None:
+        raise Refusal(reasons)
+    return settings
+
+
+def settings_of(order: Order) -> Settings:
+    """What the proxy itself would read. Raises SettingsError."""
+    return from_env({PREFIX + name: text for name, text in order.settings.items()}).settings
+
+
+def listeners(settings: Settings) -> list[tuple[str, Listen]]:
+    """Each listener of TCP with the variable that moves it."""
+    wanted = [(f"{each.prefix}LISTEN", each.listen) for each in settings.services]
+    pages = [("TELEMETRY_LISTEN", settings.telemetry_listen), ("ADMIN_LISTEN", settings.admin_listen)]
+    found = [*wanted, *((name, listen) for name, listen in pages if listen is not None)]
+    return [(PREFIX + name, listen) for name, listen in found if listen.port]
+
+
+def asks_the_node(spec: Mapping[str, Any]) -> bool:
+    """Whether the pod's resolv.conf is the node's: with hostNetwork ClusterFirst falls back to that."""
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
+    return policy == "Default" or (policy == "ClusterFirst" and bool(spec.get("hostNetwork")))
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings in a list; nothing where something else was written."""
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def listed(pod: Pod, home: str) -> list[Mapping[str, Any]]:
+    """The containers or init containers of a pod; none where there is something else."""
+    spec = pod.get("spec")
+    return mappings(spec.get(home)) if isinstance(spec, Mapping) else []
+
+
+def _all(pod: Pod) -> list[Mapping[str, Any]]:
+    return listed(pod, "initContainers") + listed(pod, "containers")
+
+
+# --- against the order itself -------------------------------------------------------------------
+
+
+def _of_order(order: Order) -> Iterator[str]:
+    if not order.image or any(letter.isspace() for letter in order.image):
+        yield f"image {order.image!r} is not the name of an image"
+    if order.pull_policy and order.pull_policy not in PULL_POLICIES:
+        yield f"image pull policy {order.pull_policy!r} is none of {', '.join(PULL_POLICIES)}"
+    if CPU.fullmatch(order.cpu) is None:
+        yield f"cpu {order.cpu!r} is not an amount such as 10m or 0.5"
+    amounts = {"memory": order.memory, "memory limit": order.memory_limit}
+    for what, text in amounts.items():
+        if MEMORY.fullmatch(text) is None:
+            yield f"{what} {text!r} is not an amount such as 64Mi"
+    if _bytes(order.memory) > _bytes(order.memory_limit) > 0:
+        yield f"memory {order.memory} is more than its limit {order.memory_limit}"
+
+
+def _bytes(text: str) -> float:
+    match = MEMORY.fullmatch(text)
+    if match is None:
+        return 0
+    number, unit = match.groups()
+    base = 1024 if unit.endswith("i") else 1000
+    return float(number) * float(base) ** (1 + "KMGTPE".index(unit[0].upper()) if unit else 0)
+
+
+# --- against the pod ----------------------------------------------------------------------------
+
+
+def _of_shape(pod: Pod) -> Iterator[str]:
+    """What nobody can put anything into; Kubernetes would refuse it as well."""
+    spec, metadata = pod.get("spec"), pod.get("metadata")
+    if not isinstance(spec, Mapping):
+        yield "there is no pod: spec is missing or is no mapping"
+        return
+    for key in ("containers", "initContainers"):
+        listed = spec.get(key)
+        if listed is not None and not isinstance(listed, list):
+            yield f"{key} is no list"
+        elif not all(
+            isinstance(each, Mapping) and isinstance(each.get("name"), str) for each in listed or ()
+        ):
+            yield f"{key} has one without a name"
+    if not spec.get("containers"):
+        yield "there are no containers"
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    for what, value in (("metadata", metadata), ("metadata.annotations", annotations)):
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{what} is no mapping"
+
+
+def _of_pod(pod: Pod, host_network_ok: bool) -> Iterator[str]:
+    spec = pod["spec"]
+    if not _is_ours(pod):
+        for each in _all(pod):
+            if each["name"] == NAME:
+                yield f"container {NAME} is there already, and `headway inject` did not write it: rename it"
+    if spec.get("hostNetwork") is True and not host_network_ok:
+        yield "hostNetwork makes the sidecar's ports ports of the node; --allow-host-network if they are free"
+    system, selector = spec.get("os"), spec.get("nodeSelector")
+    if "windows" in (
+        isinstance(system, Mapping) and system.get("name"),
+        isinstance(selector, Mapping) and selector.get("kubernetes.io/os"),
+    ):
+        yield "it runs on Windows, the sidecar on Linux only"
+
+
+def _is_ours(pod: Pod) -> bool:
+    return INJECTED in ((pod.get("metadata") or {}).get("annotations") or {})
+
+
+def _others(pod: Pod) -> list[Mapping[str, Any]]:
+    """The containers that are not the sidecar."""
+    return [each for each in _all(pod) if each["name"] != NAME]
+
+
+def _of_ports(pod: Pod, settings: Settings) -> Iterator[str]:
+    """A port that an application container has for itself, by its declaration or by a probe's."""
+    for container in _others(pod):
+        declared = {
+            each["containerPort"]: "declares"
+            for each in mappings(container.get("ports"))
+            if isinstance(each.get("containerPort"), int) and each.get("protocol", "TCP") == "TCP"
+        }
+        uses: dict[Any, str] = {port: "is probed on" for port in _probed(container)} | declared
+        for variable, listen in listeners(settings):
+            if listen.port in uses:
+                yield (
+                    f"container {container['name']} {uses[listen.port]} port {listen.port}, where the sidecar"
+                    f" listens as well: set {variable}, which is {listen}, to another port"
+                )
+
+
+def _probed(container: Mapping[str, Any]) -> Iterator[int]:
+    """The ports of the pod itself that the kubelet knocks at."""
+    for probe in PROBES:
+        for means in ("httpGet", "tcpSocket", "grpc"):
+            asked = (
+                (container.get(probe) or {}).get(means) if isinstance(container.get(probe), Mapping) else None
+            )
+            if isinstance(asked, Mapping) and isinstance(asked.get("port"), int) and not asked.get("host"):
+                yield asked["port"]
+
+
+def _of_names(pod: Pod, settings: Settings) -> Iterator[str]:
+    if not asks_the_node(pod["spec"]):
+        return
+    for each in settings.services:
+        by_name = isinstance(each.target, DnsTarget | SrvTarget) and not each.dns_servers
+        if by_name and "svc" in re.split("[.:]", str(each.target)):
+            yield (
+                f"{each.target} is a name of the cluster, and this pod asks the node's name servers:"
+                f" set its dnsPolicy to ClusterFirstWithHostNet, or {PREFIX}DNS_SERVERS"
+            )
+
+
+def _of_port_names(pod: Pod, order: Order, settings: Settings) -> Iterator[str]:
+    """A Service takes the first port of that name: plain containers first, then init containers."""
+    if not order.classic or reachable(settings.telemetry_listen) is None:
+        return
+    for container in _others(pod):
+        if any(each.get("name") == TELEMETRY for each in mappings(container.get("ports"))):
+            yield (
+                f"container {container['name']} has a port named {TELEMETRY}: a Service that names it would"
+                " lead to the sidecar's; rename it, or leave out --classic"
+            )

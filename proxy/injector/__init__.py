@@ -1,0 +1,1 @@
+"""The admission webhook that adds the sidecar to pods: `headway injector`."""
