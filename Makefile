@@ -1,14 +1,15 @@
-# Each of these sets up what it needs in .venv and runs: demo, test, check, format, tables.
+# Each of these sets up what it needs in .venv and runs: demo, test, check, format, tables, lock.
+# `make image` needs Docker, or another builder that takes its arguments.
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check format tables clean
+.PHONY: demo test check format tables lock image clean
 
 demo: $(VENV)/installed
 	@$(BIN)/headway demo
 
-test: $(VENV)/installed-dev bind9
+test: $(VENV)/installed-dev bind9 kubectl promtool
 	$(BIN)/pytest
 
 check: $(VENV)/installed-dev
@@ -24,6 +25,39 @@ format: $(VENV)/installed-dev
 # The README's tables of settings and metrics, from the code.
 tables: $(VENV)/installed-dev
 	$(BIN)/python -m tests.tables
+
+# The Dockerfile says what the arguments are for: `make image IMAGE=registry/headway:1 PYTHON_IMAGE=…`. Those
+# without a value here are taken from this call or the environment, or have the Dockerfile's default.
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' proxy/__init__.py)
+IMAGE ?= headway:$(VERSION)
+DOCKER ?= docker
+FROM_OUTSIDE := PYTHON_IMAGE BUILD_IMAGE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST
+image:
+	$(DOCKER) build --tag $(IMAGE) $(FROM_OUTSIDE:%=--build-arg %) --build-arg VERSION=$(VERSION) \
+	--build-arg REVISION=$$(git rev-parse HEAD || echo unknown) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \
+	$(BUILD_FLAGS) .
+
+# What the image is made of, with hashes, for every Python from 3.11 on; and what makes its wheels.
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header
+REQUIRES = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+lock: $(VENV)/installed
+	$(PIP) install uv
+	$(LOCK) pyproject.toml --extra injector --output-file requirements.lock
+	$(BIN)/python -c '$(REQUIRES)' | $(LOCK) - --output-file requirements-build.lock
+
+# kubectl renders deploy/ for its tests. Where it is missing and cannot be installed, they are skipped.
+.PHONY: kubectl promtool
+kubectl:
+	@command -v kubectl >/dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq --yes --no-install-recommends kubernetes-client; } \
+	|| echo "The tests of deploy/ will be skipped. They want: sudo apt-get install kubernetes-client"
+
+# promtool plays the alerts. Debian's package is a server that would start: only the tool is taken out of it.
+promtool: $(VENV)/installed-dev
+	@command -v promtool $(BIN)/promtool >/dev/null \
+	|| { d=$$(mktemp -d) && cd $$d && { apt-get -qq download prometheus || { apt-get update -qq && apt-get -qq download prometheus; }; } \
+	     && dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool $(abspath $(BIN)) && rm -r $$d; } 2>/dev/null \
+	|| echo "One test of the alerts will be skipped. It wants promtool: sudo apt-get install prometheus"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
