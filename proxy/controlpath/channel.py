@@ -17,6 +17,7 @@ from proxy.policy.records import Record, Reply, Srv, plain, read
 RECORDS_SHOWN = 20
 NOTHING = pycares.ARES_SOCKET_BAD
 FORMERR = 1
+IN_STREAM = 6  # bytes: the head of a message with its length in front
 
 # c-ares' errors: the kind of answer, its label in the metrics, and the rcode that it stands for.
 _ERRORS = {
@@ -41,19 +42,20 @@ async def ask(
     *,
     deadline_s: float,
     use_vc: bool = False,
-    on_ignored: Callable[[], None] = lambda: None,
+    on_event: Callable[[str], None] = lambda event: None,
 ) -> Reply:
     """The reply of `server`. Never raises for what DNS may do; waits until it is cancelled.
 
     A channel of its own for each query: c-ares would answer from its cache (NXDOMAIN too) until the TTL is
     over, shorten timeouts it was told by what it measured, and may lose a callback for ever (1.34.7). A fresh
     one costs 0.3 ms and rules all of that out. A and AAAA leave from different ports, so that the kernel's
-    conntrack race (kubernetes#56903) drops neither. `on_ignored` is called for what answers no question.
+    conntrack race (kubernetes#56903) drops neither. `on_event` hears of "ignored", a
+    datagram that answers no question, and of "tcp", when that is tried.
     """
     channel = None
     began = clock.now()
     try:
-        channel = _Channel(server, deadline_s, use_vc, on_ignored)
+        channel = _Channel(server, deadline_s, use_vc, on_event)
         reply = await channel.ask(name, qtype)
     except (pycares.AresError, UnicodeError) as error:  # no descriptor left; no name that DNS could carry
         nobody = use_vc and error.args[0] == ares.ARES_ECONNREFUSED  # TCP can be refused at once
@@ -104,7 +106,7 @@ class _Channel(aiodns.DNSResolver):
     """
 
     def __init__(
-        self, server: Address, deadline_s: float, use_vc: bool, on_ignored: Callable[[], None]
+        self, server: Address, deadline_s: float, use_vc: bool, on_event: Callable[[str], None]
     ) -> None:
         self._socks: dict[int, socket.socket] = {}  # to look at c-ares' descriptors, which stay its own
         self._wanted: dict[int, tuple[bool, bool]] = {}  # what c-ares waits for: to read, to write
@@ -114,7 +116,7 @@ class _Channel(aiodns.DNSResolver):
         self._transport = ""
         self._stream = b""  # the beginning of what came over TCP
         self._head = _Head()
-        self._on_ignored = on_ignored
+        self._on_event = on_event
         flags = pycares.ARES_FLAG_EDNS | (pycares.ARES_FLAG_USEVC if use_vc else 0)
         options = {"tries": 1, "flags": flags, "resolvconf_path": os.devnull}
         super().__init__([_as_csv(server)], timeout=deadline_s, **options)
@@ -144,14 +146,14 @@ class _Channel(aiodns.DNSResolver):
             return
         self._channel.cancel()
         self._cleanup()
-        for sock in self._socks.values():
-            sock.detach()
-        del self._channel, self._give_up  # they hold this object: no cycle is left for the collector
+        del self._channel, self._give_up  # they hold this object: an answered query leaves no cycle behind
 
     def _reply(self, name: str, qtype: str, result: pycares.DNSResult | None, code: int | None) -> Reply:
         truncated = self._transport == "tcp" and self._head.truncated
         kind, label, rcode = _ERRORS.get(code, _OTHER) if code is not None else _OTHER
         reply = Reply(kind, label)
+        if kind is AnswerKind.EMPTY and truncated:  # what was cut off may be all that matters
+            reply = Reply(AnswerKind.FAILED, "truncated", truncated=True)
         if code is None and result is not None and result.answer and not self._head.rcode:
             # c-ares has errors for "no records" and for the usual failures. An unusual one, such as NOTAUTH,
             # it passes on like a success.
@@ -169,14 +171,25 @@ class _Channel(aiodns.DNSResolver):
         if readable or writable:
             self._wanted[fd] = readable, writable
             if fd not in self._socks:
-                sock = self._socks[fd] = socket.socket(fileno=fd)
-                self._transport = "tcp" if sock.type is socket.SOCK_STREAM else "udp"
+                self._meet(fd)
         else:
             self._wanted.pop(fd, None)
             if fd in self._socks:
                 self._socks.pop(fd).detach()
         if self._parsing is None:  # else this is its thread, and the loop catches up afterwards
             self._watch(fd)
+
+    def _meet(self, fd: int) -> None:
+        sock = self._socks[fd] = socket.socket(fileno=fd)
+        if sock.type is socket.SOCK_STREAM:
+            self._await_head(sock)
+            self._on_event("tcp")
+        self._transport = "tcp" if sock.type is socket.SOCK_STREAM else "udp"
+
+    def _await_head(self, sock: socket.socket) -> None:
+        """Not readable before the whole head is there: c-ares takes what it finds, a later look fails."""
+        self._stream = b""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, IN_STREAM)
 
     def _watch(self, fd: int) -> None:
         """Have the loop wait for what c-ares waits for."""
@@ -214,7 +227,7 @@ class _Channel(aiodns.DNSResolver):
         self._head = _Head(sock.recv(_Head.SIZE, socket.MSG_PEEK))
         if not self._head.is_reply:  # an echo, or noise: c-ares would take it for the server's answer
             sock.recv(1)
-            self._on_ignored()
+            self._on_event("ignored")
             return
         open_before = self._socks.keys() | set()
         self._channel.process_fd(fd, NOTHING)
@@ -222,17 +235,18 @@ class _Channel(aiodns.DNSResolver):
         # asks again without EDNS where that is not understood (FORMERR).
         waits_on = not self._answered and self._socks.keys() == open_before
         if waits_on and self._head.rcode != FORMERR:
-            self._on_ignored()
+            self._on_event("ignored")
 
     def _read_stream(self, fd: int, sock: socket.socket) -> None:
         """Let a thread read what TCP brings: pycares takes 6 ms for a thousand records."""
-        wanted = _Head.LENGTH + _Head.SIZE
-        seen = sock.recv(wanted, socket.MSG_PEEK)
+        seen = sock.recv(IN_STREAM, socket.MSG_PEEK)
         if not seen:  # c-ares would wait on for the rest of a reply, and the loop would spin
             self._stop()
             return
-        self._stream = (self._stream + seen)[:wanted]
-        self._head = _Head(self._stream[_Head.LENGTH :])
+        if not self._stream:
+            self._stream = seen
+            self._head = _Head(seen[_Head.LENGTH :])
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         watched, self._wanted = self._wanted, {}
         self._watch(fd)
         self._wanted = watched
@@ -244,6 +258,9 @@ class _Channel(aiodns.DNSResolver):
         if self._ending:
             self.end()
             return
+        if not self._answered and self._head.rcode == FORMERR:  # asked again without EDNS, on this connection
+            for sock in self._socks.values():
+                self._await_head(sock)
         for fd in self._wanted:
             self._watch(fd)
 

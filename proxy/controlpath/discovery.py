@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -49,7 +49,9 @@ class Discovery:
         self._interval_s = settings.dns_interval_s
         self._look_up = look_up
         self._leads_back = leads_back
-        self._refused: set[Address] = set()  # what led back in the last answer
+        self._listed: set[Address] = set()  # by any answer of this poll
+        self._judged: dict[Address, bool] = {}  # whether an address leads back: finding out costs a bind()
+        self._search_pause_s = 0.0
         self._pool = pool
         self._clock = clock
         self._rng = rng
@@ -82,19 +84,37 @@ class Discovery:
         Those before it are asked again now and then: maybe their pods were only not ready at the time.
         """
         self._follow_search_list()
+        self._listed.clear()
         searching = self._clock.now() >= self._search_at
         answers: list[Answer] = []
         for name in self._names if searching else self._names[-1:]:
             answers.append(await self._look_up(name, self._leading_back))
             if answers[-1].kind is AnswerKind.ENDPOINTS:
                 self._found(name)
-                if searching and not any(answer.kind is AnswerKind.FAILED for answer in answers):
-                    self._search_at = self._clock.now() + SEARCH_AGAIN_S
+                if searching:
+                    self._search_later(any(answer.kind is AnswerKind.FAILED for answer in answers))
                 break
-        best = max(answers, key=lambda answer: _RANK.index(answer.kind))
+        if self._listed:
+            self._judged = {each: ours for each, ours in self._judged.items() if each in self._listed}
+        best = self._best(answers)
         exchanges = tuple(each for answer in answers for each in answer.exchanges)
         await self._clock.sleep(0)  # a large answer took the loop some ms already
         self._pool.apply(msgspec.structs.replace(best, exchanges=exchanges))
+
+    def _search_later(self, failed: bool) -> None:
+        """Ask the names before this one again in a while; sooner, at first, where one of them failed."""
+        twice = 2 * self._search_pause_s or self._interval_s
+        self._search_pause_s = min(twice, SEARCH_AGAIN_S) if failed else SEARCH_AGAIN_S
+        self._search_at = self._clock.now() + self._search_pause_s
+
+    def _best(self, answers: list[Answer]) -> Answer:
+        """The answer that counts. While no name has ever worked, a failure does not outweigh the first's no:
+        a domain of the search list that nobody serves must not hold up the pod.
+        """
+        rank: Sequence[AnswerKind] = _RANK
+        if not self._name and answers[0].kind is not AnswerKind.FAILED:
+            rank = (AnswerKind.FAILED, *(kind for kind in _RANK if kind is not AnswerKind.FAILED))
+        return max(answers, key=lambda answer: rank.index(answer.kind))
 
     def _follow_search_list(self) -> None:
         """Begin anew when resolv.conf has changed."""
@@ -103,7 +123,7 @@ class Discovery:
             self._searched = conf
             names = candidates(self._host, conf)
             if not self._names or self._name not in names:
-                self._search_at = float("-inf")
+                self._search_at, self._search_pause_s = float("-inf"), 0.0
                 self._names = names
             else:
                 self._names = names[: names.index(self._name) + 1]
@@ -119,9 +139,11 @@ class Discovery:
         """Addresses in `answer` that lead back to this very service."""
         listed = {identity.address for identity in answer.endpoints}
         listed |= {each.other for each in answer.endpoints.values() if each.other is not None}
-        ours = {address for address in listed if self._leads_back(address)}
-        if ours - self._refused:
-            where = f"{', '.join(map(str, sorted(ours)))}, where this service itself listens"
+        verdicts = {address: self._leads_back(address) for address in listed - self._judged.keys()}
+        if any(verdicts.values()):
+            where = ", ".join(str(address) for address, ours in sorted(verdicts.items()) if ours)
+            where += ", where this service itself listens"
             log.error("%s: DNS leads back to %s: not used", self._pool.name, where)
-        self._refused = ours if not answer.partial else self._refused | ours
-        return ours
+        self._listed |= listed
+        self._judged |= verdicts
+        return {address for address in listed if self._judged[address]}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from proxy.config import IpFamily, ServiceSettings, SrvTarget, StaticTarget
@@ -100,10 +100,14 @@ class _Kept(NamedTuple):
 class ServiceLookup:
     """SRV, with the addresses that come along, and further queries only for those that never do.
 
-    What is cut off at 64 kB is another part each time (CoreDNS shuffles it): addresses are kept for a while.
+    What is cut off at 64 kB is another part each time (CoreDNS shuffles it): only then are addresses kept for
+    a while, those of pods that fail excepted (`doubtful` names them).
     """
 
-    def __init__(self, asker: Asker, families: Collection[Family], clock: Clock) -> None:
+    def __init__(
+        self, asker: Asker, families: Collection[Family], doubtful: Callable[[], Set[str]], clock: Clock
+    ) -> None:
+        self._doubtful = doubtful
         self._asker = asker
         self._families = frozenset(families)
         self._clock = clock
@@ -113,7 +117,7 @@ class ServiceLookup:
 
     async def __call__(self, name: str, refused: Callable[[Answer], Collection[Address]]) -> Answer:
         reply = await self._asker.ask(name, SRV)
-        missing = without_glue(reply)
+        missing = without_glue(reply, self._families)
         addresses = dict(reply.glue)
         unknown = await self._fill_in(addresses, missing, reply) if missing else frozenset()
         answer = named(reply, addresses, unknown, self._families)
@@ -125,12 +129,13 @@ class ServiceLookup:
     ) -> frozenset[str]:
         """Add what is known or can be learned of the `missing`; the names of which nothing can be."""
         now = self._clock.now()
-        listed = {srv.target for srv in reply.srvs}  # who left may come back elsewhere
-        self._kept = {each: kept for each, kept in self._kept.items() if each in listed and now < kept.until}
-        for target, ips in reply.glue.items():
+        trusted = {srv.target for srv in reply.srvs if reply.truncated} - self._doubtful()
+        self._kept = {each: kept for each, kept in self._kept.items() if each in trusted and now < kept.until}
+        for target, ips in reply.glue.items() if reply.truncated else ():
             self._keep(target, ips, reply.ttl)
         self._silent = False
         families = self._families_of(reply.glue)
+        addresses.update((target, ()) for target in missing)  # glue of the wrong family is none
         asked = [target for target in missing if target not in self._kept]
         learned = await asyncio.gather(*(self._follow_up(target, families) for target in asked))
         addresses.update((target, self._kept[target].ips) for target in missing if target in self._kept)
@@ -150,10 +155,13 @@ class ServiceLookup:
             if self._silent:
                 return False
             replies = [await self._asker.ask(f"{target}.", QTYPE[family]) for family in families]
-        if any(reply.kind is AnswerKind.FAILED for reply in replies):
+        ips = tuple(ip for reply in replies for ip in reply.ips)
+        failed = [reply for reply in replies if reply.kind is AnswerKind.FAILED]
+        # "unconfirmed" is a no of the second server: beside addresses it can be believed.
+        if failed and not (ips and all(reply.result == "unconfirmed" for reply in failed)):
             self._silent |= any(reply.result == "timeout" for reply in replies)
             return False  # half of its addresses would make it another endpoint
-        if ips := tuple(ip for reply in replies for ip in reply.ips):
+        if ips:
             self._keep(target, ips, min(reply.ttl for reply in replies if reply.ttl is not None))
         return True
 
@@ -172,5 +180,9 @@ def make_lookup(settings: ServiceSettings, resolver: Resolver, pool: Pool, clock
     asker = Asker(settings.name, resolver, pool.counters, clock)
     families = FAMILIES[settings.ip_family]
     if isinstance(target, SrvTarget):
-        return ServiceLookup(asker, families, clock)
+
+        def doubtful() -> set[str]:
+            return {each.identity.name for each in pool.members if each.failing}
+
+        return ServiceLookup(asker, families, doubtful, clock)
     return AddressLookup(asker, families, target.port, pool.apply)

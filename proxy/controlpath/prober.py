@@ -54,11 +54,14 @@ class Prober:
         spawn(self._examine(endpoint), name=f"check {endpoint.label}")
 
     async def _examine(self, endpoint: Endpoint) -> None:
+        address = endpoint.address
         try:
-            error = await self._try(endpoint.address)
+            error = await self._try(address)
             if error is not None and error.source != "upstream":
                 self._pool.counters.health_checks["error"] += 1  # ours: it says nothing about the pod
             elif self._awaited(endpoint):
+                if error is not None:
+                    endpoint.turn_from(address)
                 self._pool.observe_check(endpoint, error is None, error.reason if error else "")
         finally:  # after a crash too: an endpoint that is never checked again keeps its status for good
             if self._awaited(endpoint):

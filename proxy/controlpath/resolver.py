@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from proxy.tasks import spawn
 
 log = logging.getLogger("headway.dns")
 
+GOOD_FOR_S = 2.0  # a server that has just answered another question is not at fault when one name fails
+AT_FAULT = frozenset({"timeout", "unreachable", "servfail", "refused"})
 DENIALS = frozenset({AnswerKind.NXDOMAIN, AnswerKind.EMPTY})
 
 
@@ -45,7 +48,9 @@ class AresResolver:
         self._timeout_s = timeout_s
         self.clock = clock
         self._seldom = Seldom(clock)
-        self._turn = 0  # of `options rotate`
+        self._turns: Counter[str] = Counter()  # of `options rotate`, by type: A and AAAA are asked in turn
+        self._good_at: dict[Address, float] = {}
+        self._accused: set[Address] = set()  # those of whose failure the log speaks
         self._troubles: dict[Address, Trouble] = {}
 
     @property
@@ -63,35 +68,37 @@ class AresResolver:
         question = _Question(self, name, qtype, conf, may_deny, self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await question.put(self._ranked())
+                await question.put(self._ranked(qtype))
         except TimeoutError:
             pass
         finally:
             await question.end()
         return question.reply
 
-    def _ranked(self) -> list[Address]:
+    def _ranked(self, qtype: str) -> list[Address]:
         known = self._servers
         if self._conf().rotate:
-            self._turn = (self._turn + 1) % len(known)
-            known = known[self._turn :] + known[: self._turn]
+            self._turns[qtype] += 1
+            turn = self._turns[qtype] % len(known)
+            known = known[turn:] + known[:turn]
         return servers.ranked(known, self._troubles, self.clock.now())
 
     def heard(self, server: Address, reply: Reply) -> None:
         """Note what a try showed of its server."""
+        now = self.clock.now()
         if reply.kind is not AnswerKind.FAILED:
-            if self._troubles.pop(server, None):
-                self._say(f"{server} answers again", logging.INFO)
-        elif reply.result in ("timeout", "unreachable", "servfail", "refused"):
+            self._good_at[server] = now
+            self._troubles.pop(server, None)
+            if server in self._accused:
+                self._accused.discard(server)
+                log.info("DNS: %s answers again", server)
+        elif reply.result in AT_FAULT and now - self._good_at.get(server, -GOOD_FOR_S) >= GOOD_FOR_S:
             before = self._troubles.get(server)
-            self._troubles[server] = servers.failed(before, reply.result, self.clock.now())
-            if before is None:
+            self._troubles[server] = servers.failed(before, reply.result, now)
+            if before is None and (more := self._seldom.may_say(str(server))) is not None:
+                self._accused.add(server)
                 last = ": it is asked last for a while" if len(self._servers) > 1 else ""
-                self._say(f"{server} fails ({reply.result}){last}", logging.WARNING)
-
-    def _say(self, what: str, level: int) -> None:
-        if (more := self._seldom.may_say(what)) is not None:
-            log.log(level, "DNS: %s%s", what, more)
+                log.warning("DNS: %s fails (%s)%s%s", server, reply.result, last, more)
 
 
 class _Question:
@@ -116,7 +123,7 @@ class _Question:
         self._patience_s = timeout_s  # how long a server may be silent while another one answers
         self._asked: dict[asyncio.Task[Reply], tuple[Address, float]] = {}  # which server, and when
         self._heard: set[Address] = set()
-        self._ignored = 0
+        self._events: Counter[str] = Counter()
         self.reply = Reply(AnswerKind.FAILED, "timeout")
 
     async def put(self, ranked: Sequence[Address]) -> None:
@@ -127,7 +134,11 @@ class _Question:
         for number in range(count):
             self._ask(ranked[number % len(ranked)])
             wait_s = waits[number] if number < len(waits) else self._timeout_s
+            if number + 1 >= len(ranked) and self.reply.result == "unconfirmed":
+                wait_s = self._patience_s  # for the first server, which may well be dead
             if await self._settled(wait_s, has_another=number + 1 < len(ranked)):
+                break
+            if number + 1 >= len(ranked) and self.reply.result == "unconfirmed":
                 break
 
     def _ask(self, server: Address) -> None:
@@ -135,7 +146,7 @@ class _Question:
             *(server, self._name, self._qtype, self._resolver.clock),
             deadline_s=self._timeout_s,
             use_vc=self._conf.use_vc,
-            on_ignored=self._ignore,
+            on_event=self._note,
         )
         task = spawn(asking, name=f"DNS query for {self._name}")
         self._asked[task] = server, self._loop.time()
@@ -157,8 +168,8 @@ class _Question:
         # A server that fails will do so again. Garbage may be anyone's.
         return self.reply.result != "malformed"
 
-    def _ignore(self) -> None:
-        self._ignored += 1
+    def _note(self, event: str) -> None:
+        self._events[event] += 1
 
     def _take(self, task: asyncio.Task[Reply]) -> None:
         server, _ = self._asked.pop(task)
@@ -167,8 +178,8 @@ class _Question:
         self._resolver.heard(server, reply)
         if reply.kind in DENIALS and server not in self._may_deny:
             reply = reply._replace(kind=AnswerKind.FAILED, result="unconfirmed")
-        if self.reply.kind is AnswerKind.FAILED:
-            self.reply = reply
+        if reply.kind is not AnswerKind.FAILED or self.reply.result == "timeout":
+            self.reply = reply  # of several failures the first says most
 
     async def end(self) -> None:
         """Give up what is still under way; whoever was silent too long is remembered for it."""
@@ -179,9 +190,10 @@ class _Question:
                 self._resolver.heard(server, Reply(AnswerKind.FAILED, "timeout"))
         if self.reply.exchange is None:
             asked = ", ".join(dict.fromkeys(str(server) for server, _ in self._asked.values()))
-            seen = Exchange(self._name, self._qtype, self.reply.result, asked, seconds=now - self._began)
+            by = "tcp" if self._events["tcp"] else "udp"  # over TCP: a datagram could not hold the answer
+            seen = Exchange(self._name, self._qtype, self.reply.result, asked, by, seconds=now - self._began)
             self.reply = self.reply._replace(exchange=seen)
-        self.reply = self.reply._replace(ignored=self._ignored)
+        self.reply = self.reply._replace(ignored=self._events["ignored"])
         for task in self._asked:
             task.cancel()
         await asyncio.gather(*self._asked, return_exceptions=True)

@@ -111,7 +111,7 @@ class Sessions:
         due_s = min(self._settings.connect_timeout_s, self._settings.connect_deadline_s)
         patience_s = min(due_s, deadline - started)
         try:
-            pod = await self._connector.connect(lease.endpoint.address, patience_s)
+            pod = await self._connector.connect(lease.address, patience_s)
         except ConnectTimeout as error:
             if patience_s < due_s - WORTH_TRYING_S:
                 raise DeadlinePassed(f"only {patience_s:.3g} s were left") from error

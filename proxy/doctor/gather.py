@@ -17,6 +17,7 @@ from proxy.policy.records import QTYPE
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 SERVICE_HOST = "_SERVICE_HOST"
 QUESTION = QTYPE[Family.IPV4]
+NEVER = "headway.invalid."  # RFC 6761 6.4: whoever answers says that it does not exist
 
 
 class Sources:
@@ -65,8 +66,10 @@ async def _probe(address: Address, settings: ServiceSettings, place: Place, cloc
     resolver = AresResolver([address], lambda: place.conf, settings.dns_timeout_s, clock)
     knocking = Knocks(settings.dns_timeout_s).knock(address)
     reply, tcp = await asyncio.gather(resolver.query(near.kubernetes(place) or as_it_is, QUESTION), knocking)
-    if reply.result not in SILENT and reply.kind is AnswerKind.FAILED:
-        # It may have no business with the cluster's names, such as Consul's.
-        again = await resolver.query(as_it_is, QUESTION)
-        reply = reply if again.kind is AnswerKind.FAILED else again
+    for name in (as_it_is, NEVER):
+        # It may have no business with the cluster's names, such as Consul's, or fail for this one only.
+        over_tcp = reply.exchange is not None and reply.exchange.transport == "tcp"
+        if reply.kind is AnswerKind.FAILED and (over_tcp or reply.result not in SILENT):
+            again = await resolver.query(name, QUESTION)
+            reply = reply if again.kind is AnswerKind.FAILED else again
     return Server(address, reply, tcp)

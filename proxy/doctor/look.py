@@ -150,11 +150,11 @@ async def _endpoints(looked: Looked, asker: _Asker) -> tuple[Identity, ...]:
         known = {family: replies[QTYPE[family]] for family in FAMILIES[settings.ip_family]}
         return tuple(sorted(merge(known, settings.target.port).endpoints))
     reply = replies[SRV]
-    missing = without_glue(reply)[:FOLLOW_UPS_MOST]
+    families = frozenset(FAMILIES[settings.ip_family])
+    missing = without_glue(reply, families)[:FOLLOW_UPS_MOST]
     followed = await asker.each([f"{target}." for target in missing], asker.of_names)
     ips = {
         target: tuple(ip for each in name.replies.values() for ip in each.ips)
         for target, name in zip(missing, followed, strict=True)
     }
-    families = frozenset(FAMILIES[settings.ip_family])
     return tuple(sorted(named(reply, {**reply.glue, **ips}, frozenset(), families).endpoints))

@@ -74,8 +74,10 @@ def failing(looked: Looked) -> list[Finding]:
         return [_sometimes(looked, server) for server in looked.servers if _lost(looked, server)]
     worst = next(iter(bad.values()))
     what = f"{first.address} {SAID.get(worst.result, worst.result)} for {', '.join(bad)}"
-    if first.tcp and worst.result in SILENT:
-        what += f", and takes no TCP connection ({first.tcp}): the answer is too large for a datagram"
+    over_tcp = worst.exchange is not None and worst.exchange.transport == "tcp"
+    if worst.result in SILENT and (first.tcp or over_tcp):
+        how = f"takes no TCP connection ({first.tcp})" if first.tcp else "says nothing over TCP"
+        what += f", and {how}: the answer is too large for a datagram"
         return [Finding(looked.settings.name, Code.TRUNCATED, what, f"{NETWORK}; some allow UDP only")]
     return [Finding(looked.settings.name, _code(worst), what, _way_round(looked))]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Set
 from itertools import groupby
 
 from proxy.model import PLAIN, Address, Answer, AnswerKind, Exchange, Family, Identity, Listed
-from proxy.policy.records import NOWHERE, Reply, Srv
+from proxy.policy.records import Reply, Srv
 
 FAINT = 0.01  # RFC 2782: "a very small chance" for weight 0 beside greater ones
 
@@ -19,12 +19,14 @@ def merge(replies: Mapping[Family, Reply | None], port: int, refused: Set[Addres
     unknown = {
         family for family, reply in replies.items() if reply is None or reply.kind is AnswerKind.FAILED
     }
-    detail = ", ".join(f"{family} {reply.result}" for family, reply in replies.items() if reply is not None)
+    detail = ", ".join(f"{family} {_said(reply)}" for family, reply in replies.items() if reply is not None)
     exchanges = exchanges_of(heard)
     truncated = any(reply.truncated for reply in heard)
-    ips = {ip for reply in heard for ip in reply.ips} - NOWHERE
+    ips = {ip for reply in heard for ip in reply.ips if may_be_a_pod(ip)}
     addresses = {Address(ip, port) for ip in ips} - refused
     if addresses:
+        # A name with addresses exists: that it does not, as the other query says, is a contradiction.
+        unknown |= {f for f, reply in replies.items() if reply and reply.kind is AnswerKind.NXDOMAIN}
         return Answer(
             AnswerKind.ENDPOINTS,
             dict.fromkeys(map(Identity, addresses), PLAIN),
@@ -38,6 +40,19 @@ def merge(replies: Mapping[Family, Reply | None], port: int, refused: Set[Addres
     return Answer(kind, detail=detail, exchanges=exchanges)
 
 
+def _said(reply: Reply) -> str:
+    rcode = reply.exchange.rcode if reply.exchange is not None and reply.result == "error" else ""
+    return f"{reply.result} {rcode}".rstrip()
+
+
+def may_be_a_pod(ip: str) -> bool:
+    """Not "nowhere" (how name servers filter; connect() takes it for localhost), and not a group of hosts."""
+    if ":" in ip:
+        # RFC 4291 2.5.6, 2.7: an address of one link would have to say which
+        return ip != "::" and not ip.lower().startswith(("ff", "fe8", "fe9", "fea", "feb"))
+    return 0 < int(ip.partition(".")[0]) < 224  # RFC 1122 3.2.1.3
+
+
 def _nobody(kinds: set[AnswerKind]) -> AnswerKind:
     return AnswerKind.NXDOMAIN if kinds == {AnswerKind.NXDOMAIN} else AnswerKind.EMPTY
 
@@ -49,9 +64,10 @@ def exchanges_of(replies: Iterable[Reply]) -> tuple[Exchange, ...]:
 # --- SRV ----------------------------------------------------------------------------------------
 
 
-def without_glue(reply: Reply) -> list[str]:
-    """The targets of SRV records whose addresses did not come along."""
-    return list(dict.fromkeys(srv.target for srv in reply.srvs if srv.target not in reply.glue))
+def without_glue(reply: Reply, families: Set[Family]) -> list[str]:
+    """The targets of SRV records of which no address of these `families` came along."""
+    known = {name for name, ips in reply.glue.items() if any(Address(ip, 0).family in families for ip in ips)}
+    return list(dict.fromkeys(srv.target for srv in reply.srvs if srv.target not in known))
 
 
 def named(
@@ -72,17 +88,17 @@ def named(
     endpoints: dict[Identity, Listed] = {}
     taken: set[Address] = set()
     for srv in sorted(reply.srvs, key=lambda srv: (srv.priority, srv.target)):  # DNS shuffles
-        found = [Address(ip, srv.port) for ip in addresses.get(srv.target, ()) if ip not in NOWHERE]
+        found = [Address(ip, srv.port) for ip in addresses.get(srv.target, ()) if may_be_a_pod(ip)]
         wanted = [each for each in found if each.family in families and each not in refused]
         if len(wanted) > 1:
             wanted = sorted(set(wanted), key=_v4_first)
         pair = len(wanted) == 2 and wanted[0].family is not wanted[1].family
         for address in wanted[:1] if pair else wanted:
-            if address not in taken:  # one pod, whatever its names: nobody listens there twice
+            if taken.isdisjoint(wanted if pair else [address]):  # nobody listens there twice
                 other = wanted[1] if pair else None
                 endpoints[Identity(address, srv.target)] = Listed(srv.priority, weight_of[srv], other)
-                taken.add(address)
-    alone = len(without_glue(reply))
+                taken.update(wanted if pair else [address])
+    alone = len(without_glue(reply, families))
     detail = f"srv {reply.result}" + (f", {alone} targets without glue" if alone else "")
     if not endpoints:
         kind = AnswerKind.FAILED if unknown or reply.truncated else AnswerKind.EMPTY

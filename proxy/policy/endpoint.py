@@ -52,9 +52,14 @@ class Endpoint:
         """Where to connect to."""
         return self.other if self.turned and self.other is not None else self.identity.address
 
-    def turn(self) -> None:
-        """Use its address of the other family from now on, if it has one: this one failed."""
-        self.turned = self.other is not None and not self.turned
+    @property
+    def addresses(self) -> set[Address]:
+        return {self.identity.address} if self.other is None else {self.identity.address, self.other}
+
+    def turn_from(self, failed: Address) -> None:
+        """Use its address of the other family from now on, if it has one and `failed` is the one in use."""
+        if failed == self.address:
+            self.turned = self.other is not None and not self.turned
 
     @property
     def usable(self) -> bool:

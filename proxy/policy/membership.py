@@ -12,8 +12,8 @@
 |                             | pod is ready", a typo and a hiccup of DNS all look like this                |
 | failed                      | nothing: a dead resolver never shrinks the pool                             |
 
-Whatever the answer: who is held and fails leaves at once, and so does who has lost its name or its address to
-another endpoint.
+Whatever the answer: who is held (by the guard, in doubt) and fails leaves at once, and so does who has lost
+its name or an address to another endpoint.
 """
 
 from collections.abc import Mapping, Set
@@ -21,7 +21,7 @@ from enum import StrEnum
 
 import msgspec
 
-from proxy.model import Answer, AnswerKind, Identity, Listed
+from proxy.model import Address, Answer, AnswerKind, Identity, Listed
 
 ROUNDING = 1e-9  # 29 of 100 are not more than 29 %, whatever floats say
 
@@ -91,13 +91,10 @@ def without(before: Membership, lost: Identity) -> Membership:
 
 
 def _join(before: Membership, answer: Answer) -> Membership:
-    replaced = _replaced(before.members.keys() - answer.endpoints.keys(), before, answer)
-    stay = {each: listed for each, listed in before.members.items() if each not in replaced}
-    members = {**stay, **answer.endpoints}
+    members = {**before.members, **answer.endpoints}  # addresses without names: they replace nobody
     # Whole answers give the reason: nothing flaps with every poll whose halves come one by one.
     reason = before.reason if members.keys() == before.members.keys() else "obeyed"
-    dropped = before.dropped - answer.endpoints.keys() - replaced
-    return Membership(members, dropped, None, before.decision, reason)
+    return Membership(members, before.dropped - answer.endpoints.keys(), None, before.decision, reason)
 
 
 def _follow(before: Membership, answer: Answer, failing: Set[Identity], trust: Trust) -> Membership:
@@ -125,8 +122,17 @@ def _replaced(absent: Set[Identity], before: Membership, answer: Answer) -> Set[
     if not any(each.name for each in absent):
         return frozenset()
     new = answer.endpoints.keys() - before.members.keys()
-    names, addresses = {each.name for each in new}, {each.address for each in new}
-    return {each for each in absent if each.name and (each.name in names or each.address in addresses)}
+    moved = {each.name for each in new} - {each.name for each in answer.endpoints.keys() - new}
+    addresses = {address for each in answer.endpoints for address in _all_of(each, answer.endpoints[each])}
+    return {
+        each
+        for each in absent
+        if each.name and (each.name in moved or addresses & _all_of(each, before.members[each]))
+    }
+
+
+def _all_of(each: Identity, listed: Listed) -> set[Address]:
+    return {each.address} if listed.other is None else {each.address, listed.other}
 
 
 def _says_nothing_of(answer: Answer, absent: Identity) -> bool:

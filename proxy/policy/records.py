@@ -7,7 +7,6 @@ from proxy.model import AnswerKind, Exchange, Family
 
 QTYPE = {Family.IPV4: "A", Family.IPV6: "AAAA"}
 SRV = "SRV"
-NOWHERE = frozenset({"0.0.0.0", "::"})  # how name servers filter; connect() would take it for localhost
 CHAIN_MAX = 16  # aliases in a row: resolvers give up at 8 to 16
 
 
@@ -59,7 +58,7 @@ def read(
 ) -> Reply:
     """What a reply without an error says. Records of other names are no answer, whoever sent them.
 
-    `malformed`: there are records and none belongs to the question, or its aliases lead in a circle.
+    `malformed`: none of the records answers the question, or its aliases lead in a circle.
     """
     end = _end_of_aliases(plain(name), answer)
     if end is None or (answer and not any(record.name == plain(name) for record in answer)):
@@ -76,6 +75,8 @@ def read(
     elif ours:
         ips = tuple(dict.fromkeys(str(record.data) for record in ours))
         return Reply(AnswerKind.ENDPOINTS, ips=ips, ttl=ttl, truncated=truncated)
+    if not ours and any(record.qtype != "CNAME" for record in answer):  # something else than asked
+        return Reply(AnswerKind.FAILED, "malformed")
     if truncated:  # what was cut off may be all that matters
         return Reply(AnswerKind.FAILED, "truncated", truncated=True)
     return Reply(AnswerKind.EMPTY, "empty", ttl=ttl)

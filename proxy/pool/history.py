@@ -29,6 +29,11 @@ def heard(
     return Heard(at, str(answer), answer.exchanges, after.decision, after.reason, some(added), some(removed))
 
 
+def kind_of(membership: Membership) -> str:
+    """Its reason without the numbers: the same kind of thing is not worth a line each time."""
+    return "".join(letter for letter in membership.reason if not letter.isdigit())
+
+
 def some(endpoints: Collection[Identity]) -> str:
     """Their names, or how many more there are than can be read."""
     if len(endpoints) <= NAMED:

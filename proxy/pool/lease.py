@@ -21,12 +21,13 @@ class Lease:
     Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
-    __slots__ = ("_owner", "endpoint", "probe_since", "reported")
+    __slots__ = ("_owner", "address", "endpoint", "probe_since", "reported")
 
     def __init__(self, owner: Owner, endpoint: Endpoint, probe_since: float | None) -> None:
         self._owner = owner
         self.reported = False
         self.endpoint = endpoint
+        self.address = endpoint.address  # the one of its addresses to connect to
         self.probe_since = probe_since  # when this is the connection that probes it
 
     def __enter__(self) -> "Lease":
@@ -41,6 +42,7 @@ class Lease:
         """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
         if not self.reported and error.source == "upstream":
             self.reported = True
+            self.endpoint.turn_from(self.address)
             self._owner.connection_failed(self.endpoint, error)
 
     def __exit__(

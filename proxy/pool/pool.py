@@ -13,12 +13,13 @@ from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import ConnectError, NoEndpoint
 from proxy.model import Address, Answer, AnswerKind, Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
+from proxy.observe.seldom import Seldom
 from proxy.policy import ejection, health
 from proxy.policy.ejection import EjectionRule, Phase
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.health import Health, HealthRule, Status
 from proxy.policy.membership import Membership, Trust, decide, without
-from proxy.pool.history import LENGTH, Heard, heard, some
+from proxy.pool.history import LENGTH, Heard, heard, kind_of, some
 from proxy.pool.lease import Lease
 from proxy.pool.tiers import Tiers
 
@@ -44,6 +45,7 @@ class Pool:
         self.history: deque[Heard] = deque(maxlen=LENGTH)
 
         self._clock = clock
+        self._seldom = Seldom(clock)
         self._rng = rng
         self._checked = settings.health_check is not HealthCheck.OFF
         self._health_rule = HealthRule(settings.health_rise, settings.health_fall)
@@ -108,9 +110,9 @@ class Pool:
             self.history.append(heard(now, answer, after, added, removed))
         if added or removed:
             self._tell(added, removed, answer)
-        elif after.reason != before.reason:
+        elif after.reason != before.reason and (more := self._seldom.may_say(kind_of(after))) is not None:
             level = logging.INFO if answer.is_whole and not self.membership.held else logging.WARNING
-            log.log(level, "%s: answer %s: %s", self.name, answer, after.reason)
+            log.log(level, "%s: answer %s: %s%s", self.name, answer, after.reason, more)
 
     def _change(self, after: Membership, added: Set[Identity], removed: Set[Identity]) -> None:
         before, self.membership = self.membership, after
@@ -118,19 +120,24 @@ class Pool:
             self._known[identity].gone_at = self._clock.now()
         for identity in added:
             self._add(identity)
-        if after.members != before.members:
-            self._stale = True
-            for identity, listed in after.members.items():
-                if before.members.get(identity) is not listed:
-                    self._known[identity].follow(listed)
-        self._stale |= after.held != before.held
-        if named := {identity.address: identity for identity in added if identity.name}:
-            self._replace(named)
+        self._follow(before, after)
+        self._stale |= after.members != before.members or after.held != before.held
         self._forget(self._clock.now())
         if added or removed:
             self.members = tuple(self._known[identity] for identity in after.members)
             (self._has_members.set if self.members else self._has_members.clear)()
             self.on_members_changed()
+
+    def _follow(self, before: Membership, after: Membership) -> None:
+        """Take over what the answer says of each member; whose its addresses were has lost them."""
+        named: dict[Address, Identity] = {}
+        for identity, listed in after.members.items():
+            if before.members.get(identity) is not listed:
+                self._known[identity].follow(listed)
+                if identity.name:
+                    named.update(dict.fromkeys(self._known[identity].addresses, identity))
+        if named:
+            self._replace(named)
 
     def _add(self, identity: Identity) -> None:
         # Endpoints that come all at once have no proven peer to be preferred to: they are used at once.
@@ -143,8 +150,10 @@ class Pool:
     def _replace(self, newcomers: Mapping[Address, Identity]) -> None:
         """End what another pod's predecessors at its address still have: it would talk to the wrong pod."""
         for endpoint in self._known.values():
-            newcomer = newcomers.get(endpoint.identity.address, endpoint.identity)
-            if newcomer != endpoint.identity and endpoint.gone_at is not None and not endpoint.replaced:
+            if endpoint.gone_at is None or endpoint.replaced:
+                continue
+            newcomer = next(filter(None, map(newcomers.get, endpoint.addresses)), None)
+            if newcomer is not None and newcomer.name != endpoint.identity.name:
                 endpoint.replaced = True
                 log.warning("%s: %s is now %s", self.name, endpoint.identity, newcomer)
                 self.on_replaced(endpoint)
@@ -200,8 +209,6 @@ class Pool:
 
     def _learn(self, endpoint: Endpoint, *, alive: bool) -> None:
         """What a check or a connection showed; decisive for an endpoint that DNS does not list."""
-        if not alive:
-            endpoint.turn()
         changed = endpoint.alive is not alive
         endpoint.alive = alive
         if changed and endpoint.identity in self.membership.held:

@@ -124,7 +124,7 @@ def test_it_never_changes_the_pool(spoil: Spoil, result: str, known: bool) -> No
         assert world.results.get(result) == 2
         assert world.pool.resolved == known
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.05)
+    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_answers_nothing_is_counted(spoil: Spoil) -> None:
 
         assert world.results == {"timeout": 1, "ignored": 3}  # each try met one
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.1)
+    with_world(test, IP_FAMILY="ipv4", timeout_s=0.5)
 
 
 def test_a_forged_datagram_does_not_cost_the_answer() -> None:
@@ -171,7 +171,7 @@ def test_an_echo_is_no_answer() -> None:
 
         assert not world.pool.resolved
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.05)
+    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 def test_an_error_with_records_is_an_error() -> None:
@@ -183,7 +183,7 @@ def test_an_error_with_records_is_an_error() -> None:
 
         assert (world.ips, world.pool.resolved) == ([], False)
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.05)
+    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 def test_foreign_records_among_good_ones_are_left_out() -> None:

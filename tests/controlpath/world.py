@@ -77,7 +77,7 @@ class World:
 def with_world(
     test: Callable[[World], Awaitable[None]],
     rules: ResolvConf = NO_SEARCH,
-    timeout_s: float = 0.1,
+    timeout_s: float = 1.0,  # where a reply comes, also on a busy machine
     **settings: str,
 ) -> None:
     async def story() -> None:

@@ -14,7 +14,7 @@ from proxy.doctor.seen import Place
 from proxy.model import Address
 from proxy.policy.resolv_conf import parse
 from tests.controlpath.asking import scripted
-from tests.doctor.scene import CLUSTER, WEB, Cluster, quiet_ips, with_cluster
+from tests.doctor.scene import CLUSTER, KUBERNETES, WEB, Cluster, quiet_ips, with_cluster
 from tests.support import FakeClock
 
 SOON = "100ms"
@@ -147,11 +147,27 @@ def test_a_server_that_only_knows_other_names(tmp_path: Path) -> None:
     with_cluster(tmp_path, test)
 
 
-def refusal(query: Any) -> bytes:
+def refusal(query: Any, rcode: int = 5) -> bytes:
     reply = query.reply()
-    reply.header.rcode = 5
+    reply.header.rcode = rcode
     packed: bytes = reply.pack()
     return packed
+
+
+@pytest.mark.parametrize("rcode,says", [(2, "SERVFAIL"), (5, "REFUSED")])
+def test_a_server_that_fails_for_one_name_is_not_condemned(tmp_path: Path, rcode: int, says: str) -> None:
+    """It says that headway.invalid. does not exist, so it works: the finding is the service's."""
+
+    async def test(world: Cluster) -> None:
+        failing = {WEB, KUBERNETES}
+        world.dns.script = lambda query, _: refusal(query, rcode) if str(query.q.qname) in failing else None
+        finding = (await world.doctor()).only("dns_server_failing", service="web")
+
+        assert f"A {WEB}" in finding.what
+        assert says in finding.what
+        assert world.dns.count("A", "headway.invalid.") == 1
+
+    with_cluster(tmp_path, test)
 
 
 # --- single questions ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from proxy.model import Address, Answer, AnswerKind, Exchange, Family, Listed
-from proxy.policy.answers import exchanges_of, merge
+from proxy.policy.answers import exchanges_of, may_be_a_pod, merge
 from proxy.policy.records import Reply
 
 ENDPOINTS, EMPTY, NXDOMAIN, FAILED = AnswerKind
@@ -54,7 +54,8 @@ def test_two_families(v4: AnswerKind | None, v6: AnswerKind | None) -> None:
     assert addresses(answer) == want
     assert answer.partial == (answer.kind is ENDPOINTS and None in kinds.values())
     if answer.kind is ENDPOINTS:
-        assert answer.unknown_families == {family for family, kind in kinds.items() if kind in (None, FAILED)}
+        lacking = {family for family, kind in kinds.items() if kind in (None, FAILED, NXDOMAIN)}
+        assert answer.unknown_families == lacking
         assert answer.is_whole == (not answer.unknown_families)
 
 
@@ -83,12 +84,52 @@ def test_reads_like_a_sentence() -> None:
     assert str(merge({Family.IPV4: Reply(NXDOMAIN, "nxdomain")}, 80)) == "nxdomain (ipv4 nxdomain)"
 
 
+@pytest.mark.parametrize(
+    "result,rcode,said",
+    [("error", "servfail", "failed (ipv4 error servfail)"), ("error", "", "failed (ipv4 error)"),
+     ("malformed", "noerror", "failed (ipv4 malformed)"), ("timeout", "", "failed (ipv4 timeout)")],
+)  # fmt: skip
+def test_an_error_says_which(result: str, rcode: str, said: str) -> None:
+    """SERVFAIL and REFUSED have different causes: whoever reads the log need not ask."""
+    failed = Reply(FAILED, result, exchange=Exchange("web.", "A", result, rcode=rcode))
+
+    assert str(merge({Family.IPV4: failed}, 80)) == said
+    assert str(merge({Family.IPV4: failed._replace(exchange=None)}, 80)) == f"failed (ipv4 {result})"
+
+
 def test_nowhere_is_no_pod() -> None:
     """A name server that filters says 0.0.0.0: a connect to that would end in the sidecar's own pod."""
     v4, v6 = found("0.0.0.0", "10.0.0.1"), found("::")
 
     assert addresses(merge({Family.IPV4: v4, Family.IPV6: v6}, 80)) == {Address("10.0.0.1", 80)}
     assert merge({Family.IPV6: v6}, 80).kind is EMPTY
+
+
+@pytest.mark.parametrize(
+    "ip,possible",
+    [("0.0.0.0", False), ("0.1.2.3", False), ("1.0.0.0", True), ("10.0.0.1", True), ("127.0.0.1", True),
+     ("169.254.20.10", True), ("223.255.255.255", True), ("224.0.0.1", False), ("239.1.1.1", False),
+     ("255.255.255.255", False), ("::", False), ("::1", True), ("fd00::1", True), ("2001:db8::ff02", True),
+     ("fe7f::1", True), ("fe80::1", False), ("FE80::1", False), ("fe90::1", False), ("feaf::1", False),
+     ("febf::1", False), ("fec0::1", True), ("ff02::1", False), ("FF05::2", False)],
+)  # fmt: skip
+def test_may_be_a_pod(ip: str, possible: bool) -> None:
+    """Neither nowhere, nor a group of hosts, nor an address that would have to say of which link it is."""
+    assert may_be_a_pod(ip) is possible
+    family = Address(ip, 80).family
+    assert addresses(merge({family: found(ip)}, 80)) == ({Address(ip, 80)} if possible else set())
+
+
+@pytest.mark.parametrize("family", Family)
+def test_a_name_that_exists_and_does_not(family: Family) -> None:
+    """NXDOMAIN for one family beside addresses of the other: the pods of the one family are not gone."""
+    (other,) = set(Family) - {family}
+    replies = {family: reply(NXDOMAIN, family), other: reply(ENDPOINTS, other)}
+    answer = merge(replies, 80)
+
+    assert (answer.kind, answer.is_whole) == (ENDPOINTS, False)
+    assert answer.unknown_families == {family}
+    assert not answer.partial  # nothing more is to come
 
 
 def test_refused_addresses() -> None:

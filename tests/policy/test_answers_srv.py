@@ -162,6 +162,33 @@ def test_two_names_at_one_address() -> None:
     assert len(answer(srv(WEB), srv(DB), web=(V4,), db=(V4,)).endpoints) == 1
 
 
+@pytest.mark.parametrize("others", [(V6,), ("10.0.0.2", V6)])
+def test_the_second_address_of_another(others: tuple[str, ...]) -> None:
+    """An address that is already a pod's second one is nobody else's: the better record has it."""
+    both = srv(WEB, priority=0), srv(DB, priority=1)
+    want = {Identity(Address(V4, 80), WEB): Listed(priority=0, other=Address(V6, 80))}
+
+    assert answer(*both, web=(V4, V6), db=others).endpoints == want
+    assert answer(srv(WEB), srv(DB, port=81), web=(V4, V6), db=(V6,)).endpoints.keys() == {
+        Identity(Address(V4, 80), WEB),
+        Identity(Address(V6, 81), DB),
+    }
+
+
+def test_a_second_address_that_is_already_used() -> None:
+    """The same the other way round: a pod whose second address is another's first one is that pod."""
+    got = answer(srv(WEB, priority=1), srv(DB, priority=0), web=(V4, V6), db=(V6,))
+
+    assert got.endpoints == {Identity(Address(V6, 80), DB): Listed(priority=0)}
+
+
+def test_groups_and_links_are_no_pods() -> None:
+    """A target's multicast and link-local addresses are passed over, and are nobody's second address."""
+    got = answer(srv(), web=("224.0.0.1", "fe80::1", V4, "ff02::1"))
+
+    assert got.endpoints == {Identity(Address(V4, 80), WEB): Listed()}
+
+
 # --- glue ---------------------------------------------------------------------------------------
 
 
@@ -179,13 +206,29 @@ def test_without_glue(targets: list[str], glue: list[str], missing: list[str], s
     reply = heard(*map(srv, targets), glue={name: (V4,) for name in glue})
     addresses = {name: (f"10.0.0.{number}",) for number, name in enumerate(dict.fromkeys(targets), 1)}
 
-    assert without_glue(reply) == missing
+    assert without_glue(reply, BOTH) == missing
     assert str(named(reply, addresses, set(), BOTH)) == said
 
 
 def test_no_records_no_glue() -> None:
     """Nothing is asked for a reply without records."""
-    assert without_glue(Reply(AnswerKind.NXDOMAIN, "nxdomain")) == []
+    assert without_glue(Reply(AnswerKind.NXDOMAIN, "nxdomain"), BOTH) == []
+
+
+@pytest.mark.parametrize(
+    "glue,families,missing",
+    [((V4,), {Family.IPV4}, []), ((V6,), {Family.IPV4}, [WEB]), ((V4,), {Family.IPV6}, [WEB]),
+     ((V6, V4), {Family.IPV4}, []), ((V6,), BOTH, []), ((), BOTH, [WEB])],
+)  # fmt: skip
+def test_glue_of_the_wrong_family(
+    glue: tuple[str, ...], families: Collection[Family], missing: list[str]
+) -> None:
+    """An address that will not be used does not keep the target from being asked for, and is told so."""
+    reply = heard(srv(), glue={WEB: glue})
+    said = str(named(reply, {WEB: (V4, V6)}, set(), set(families)))
+
+    assert without_glue(reply, set(families)) == missing
+    assert ("1 targets without glue" in said) == bool(missing)
 
 
 # --- weights ------------------------------------------------------------------------------------

@@ -70,24 +70,44 @@ def test_turn() -> None:
     endpoint, addresses = dual(), []
     for _ in range(4):
         addresses.append(endpoint.address)
-        endpoint.turn()
+        endpoint.turn_from(endpoint.address)
 
     assert addresses == [V4, V6, V4, V6]
     assert endpoint.identity == Identity(V4, "web-0")
 
 
+@pytest.mark.parametrize("failed,used", [(V4, V6), (V6, V4), (Address("10.0.0.1", 81), V4)])
+def test_turn_from(failed: Address, used: Address) -> None:
+    """Only a failure of the address in use turns, however often it is told."""
+    endpoint = dual()
+    for _ in range(3):
+        endpoint.turn_from(failed)
+
+    assert endpoint.address == used
+
+
 def test_turn_without_another_address() -> None:
     """A pod with one address is always reached there."""
     endpoint = Endpoint(Identity(V4), Health(Status.HEALTHY))
-    endpoint.turn()
+    endpoint.turn_from(V4)
 
     assert endpoint.address == V4
+
+
+def test_addresses() -> None:
+    """All it is known by, whichever is in use."""
+    endpoint = dual()
+    assert endpoint.addresses == {V4, V6}
+    endpoint.turn_from(V4)
+    assert endpoint.addresses == {V4, V6}
+    endpoint.follow(Listed())
+    assert endpoint.addresses == {V4}
 
 
 def test_the_other_address_is_gone() -> None:
     """A pod that lost the address in use is reached at the one that is left."""
     endpoint = dual()
-    endpoint.turn()
+    endpoint.turn_from(V4)
     endpoint.follow(Listed())
 
     assert endpoint.address == V4
@@ -96,7 +116,7 @@ def test_the_other_address_is_gone() -> None:
 def test_an_address_that_comes_later_is_the_second() -> None:
     """A failure of old, when there was one address, does not choose between the two of today."""
     endpoint = Endpoint(Identity(V4, "web-0"), Health(Status.HEALTHY))
-    endpoint.turn()
+    endpoint.turn_from(V4)
     endpoint.follow(Listed(other=V6))
 
     assert endpoint.address == V4

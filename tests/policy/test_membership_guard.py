@@ -4,7 +4,7 @@ from collections.abc import Set
 
 import pytest
 
-from proxy.model import Answer, Family, Identity
+from proxy.model import Address, Answer, AnswerKind, Family, Identity, Listed
 from proxy.policy.membership import Decision, Membership, Trust, decide, without
 from tests.policy.listing import (
     EMPTY,
@@ -25,6 +25,7 @@ from tests.policy.listing import (
 )
 
 TEN = pods(10)
+SIX = V6.address
 TWO, EIGHT = TEN[:2], TEN[2:]
 GUARDED = told(known(*TEN), lists(*TWO))  # after an answer that drops 8 of 10
 
@@ -103,6 +104,15 @@ def test_share(members: int, share: float, at_once: int) -> None:
         want = leaving if leaving > at_once else 0
         assert len(after.held) == want
         assert len(after.members) == members - leaving + want + 1
+
+
+def test_the_held_are_not_counted_as_trusted() -> None:
+    """Six of ten are held when three of the other four vanish: most of those DNS still lists."""
+    after = told(known(*TEN), lists(*TEN[:4]), lists(A))
+
+    assert (after.decision, after.held) == (Decision.GUARDED, set(TEN[1:4]))
+    assert "3 of 4 endpoints dropped at once" in after.reason
+    assert after.members.keys() == set(TEN[:4])
 
 
 def test_failing_ones_leave_at_once() -> None:
@@ -191,6 +201,62 @@ def test_a_name_with_many_addresses_is_guarded_too() -> None:
     ten = [pod(number, "web") for number in range(1, 11)]
 
     assert told(known(*ten), lists(*ten[:2])).members.keys() == set(ten)
+
+
+@pytest.mark.parametrize("listed", [[1, 11], [1, 2, 11, 12], [11, 12, 1]])
+def test_a_name_that_keeps_an_address_has_not_moved(listed: list[int]) -> None:
+    """One SRV target with ten addresses, of which DNS lists one old and a new one: the rest are held."""
+    ten = [pod(number, "web") for number in range(1, 11)]
+    after = told(known(*ten), lists(*[pod(number, "web") for number in listed]))
+
+    assert after.decision is Decision.GUARDED
+    assert after.members.keys() >= set(ten)
+
+
+def test_a_name_with_many_addresses_moves_as_a_whole() -> None:
+    """None of its addresses is listed any more, others are: no guard keeps the old ones."""
+    old, new = ([pod(number + by, "web") for number in range(1, 11)] for by in (0, 100))
+
+    assert told(known(*old), lists(*new)).members.keys() == set(new)
+
+
+@pytest.mark.parametrize(
+    "old,new",
+    [
+        ((pod(1, "x"), SIX), (pod(2, "y"), SIX)),  # the second address of both
+        ((pod(1, "x"), SIX), (V6._replace(name="y"), None)),  # the second one is the newcomer's first
+        ((V6._replace(name="x"), None), (pod(2, "y"), SIX)),  # the first one is the newcomer's second
+        ((pod(1, "x"), SIX), (pod(1, "y"), None)),
+    ],
+)
+@pytest.mark.parametrize("known_before", [False, True])
+def test_either_address_taken_over(
+    old: tuple[Identity, Address | None], new: tuple[Identity, Address | None], known_before: bool
+) -> None:
+    """Whose address of either family is another's now is gone, also when that other was known without it."""
+    (lost, lost_other), (newcomer, other) = old, new
+    members = {lost: Listed(other=lost_other)} | ({newcomer: Listed()} if known_before else {})
+    answer = Answer(AnswerKind.ENDPOINTS, {newcomer: Listed(other=other)})
+
+    assert told(Membership(members), answer, trust=Trust(shrink_guard=0.0)).members == answer.endpoints
+
+
+def test_own_addresses_are_not_taken_over() -> None:
+    """A pod beside others with two addresses each, none of them its own, is held by the guard."""
+    members = {
+        pod(number, name): Listed(other=Address(f"fd00::{number}", 80))
+        for number, name in ((1, "x"), (2, "y"))
+    }
+    answer = Answer(AnswerKind.ENDPOINTS, {each: members[each] for each in members if each.name == "y"})
+
+    assert told(Membership(members), answer, trust=Trust(shrink_guard=0.0)).members == members
+
+
+def test_half_an_answer_replaces_nobody() -> None:
+    """Only whole answers cost anyone, whoever has the address by then."""
+    old, new = pod(1, "x"), pod(1, "y")
+
+    assert told(known(old), lists(new, partial=True)).members.keys() == {old, new}
 
 
 # --- who is held --------------------------------------------------------------------------------

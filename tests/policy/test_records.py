@@ -57,7 +57,7 @@ def found(*ips: str, ttl: int = 5) -> Reply:
         ([cname("x", "y"), a("y"), cname(WEB, "x")], found("10.0.0.1")),
         ([cname(WEB, "x")], EMPTY),
         ([cname(WEB, "x"), cname("x", "y")], EMPTY),
-        ([cname(WEB, "x"), aaaa("x")], EMPTY),
+        ([cname(WEB, "x"), aaaa("x")], MALFORMED),
         ([cname(WEB, "x"), a("x"), a("y", "10.6.6.6"), cname("z", WEB)], found("10.0.0.1")),
         # an alias that has addresses of its own: those at the end of the chain count
         ([cname(WEB, "x"), a(WEB, "10.6.6.6"), a("x")], found("10.0.0.1")),
@@ -73,10 +73,12 @@ def found(*ips: str, ttl: int = 5) -> Reply:
         ([a("xweb.shop"), a("web.shop.x"), a("shop")], MALFORMED),
         ([a(WEB), a("db.shop", "10.6.6.6")], found("10.0.0.1")),
         # other types
-        ([aaaa(WEB)], EMPTY),
+        ([aaaa(WEB)], MALFORMED),
         ([aaaa(WEB), a(WEB)], found("10.0.0.1")),
-        ([Record(WEB, "", 5, "10.6.6.6")], EMPTY),
-        ([srv("web-0.web.shop")], EMPTY),
+        ([Record(WEB, "", 5, "10.6.6.6")], MALFORMED),
+        ([srv("web-0.web.shop")], MALFORMED),
+        ([cname(WEB, "x"), a(WEB, "10.6.6.6")], MALFORMED),
+        ([cname(WEB, "x"), a("y", "10.6.6.6")], MALFORMED),
     ],
 )  # fmt: skip
 def test_addresses(records: Sequence[Record], want: Reply) -> None:
@@ -120,6 +122,15 @@ def test_truncated_before_the_first_address(records: Sequence[Record]) -> None:
     assert read(WEB, "A", records, [], True).kind is AnswerKind.FAILED
 
 
+@pytest.mark.parametrize("truncated", [False, True])
+@pytest.mark.parametrize(
+    "qtype,records", [("A", [aaaa(WEB)]), ("A", [cname(WEB, "x"), aaaa("x")]), ("SRV", [a(WEB)])]
+)
+def test_something_else_than_asked(qtype: str, records: Sequence[Record], truncated: bool) -> None:
+    """A server that answers another question has not said that there is nobody: nothing was learned."""
+    assert read(WEB, qtype, records, [], truncated) == MALFORMED
+
+
 # --- SRV ----------------------------------------------------------------------------------------
 
 
@@ -143,6 +154,10 @@ NOWHERE = srv("")  # a target of "."
         ([ONE, srv("db-0", name="db.shop")], [], services(ONE)),
         # RFC 2782: decidedly not available
         ([NOWHERE], [], EMPTY._replace(ttl=5)),
+        ([NOWHERE, NOWHERE], [], EMPTY._replace(ttl=5)),
+        ([cname(WEB, "x"), srv("", name="x")], [], EMPTY._replace(ttl=5)),
+        ([NOWHERE, a(WEB)], [], EMPTY._replace(ttl=5)),
+        ([cname(WEB, "x"), NOWHERE], [], MALFORMED),  # it is not at the end of the aliases
         ([NOWHERE, ONE], [], services(ONE)),
         # glue: only of targets, each address once, whatever its family
         ([ONE], [a("web-0.web.shop")], services(ONE, glue={"web-0.web.shop": ("10.0.0.1",)})),
@@ -154,7 +169,9 @@ NOWHERE = srv("")  # a target of "."
          services(ONE, TWO, glue={"web-1.web.shop": ("10.0.0.1",)}, ttl=3)),
         ([NOWHERE, ONE], [a("", "10.6.6.6")], services(ONE)),
         # addresses where services are asked for
-        ([a(WEB)], [], EMPTY),
+        ([a(WEB)], [], MALFORMED),
+        ([cname(WEB, "x"), a("x")], [], MALFORMED),
+        ([cname(WEB, "x")], [a("x")], EMPTY),
         ([Record(WEB, "SRV", 5, "10.6.6.6")], [], EMPTY._replace(ttl=5)),
     ],
 )  # fmt: skip

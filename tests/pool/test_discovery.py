@@ -72,6 +72,24 @@ def test_an_address_that_comes_back_is_checked_anew() -> None:
     assert stage.served_by() == {1}
 
 
+@pytest.mark.parametrize("checks", ["tcp", "off"])
+def test_who_left_and_came_back_has_proved_nothing(checks: str) -> None:
+    """What it showed before it left is forgotten: during a hold it is not preferred to anyone."""
+    stage = Stage(3, HEALTH_CHECK=checks)
+    for number in range(3):
+        stage.check(number, True)
+    stage.answer(1, 2)
+    stage.answer(0, 1, 2)
+    assert not stage.pod(0).proven
+    assert stage.pod(1).proven
+
+    stage.pool.apply(NXDOMAIN)
+    assert stage.served_by() == {1, 2}
+
+    stage.check(0, True)
+    assert stage.pod(0).proven
+
+
 def test_changes_do_not_disturb_the_round() -> None:
     """DNS adds and removes a pod between any two connections: each of the others is still served in turn."""
     stage = Stage(5, BALANCER="round_robin", HEALTH_CHECK="off")

@@ -74,6 +74,23 @@ def test_only_the_proven_are_picked_during_a_hold() -> None:
     assert stage.served_by() == {0, 1}
 
 
+@pytest.mark.parametrize("evidence", ["check", "connection"])
+def test_who_proves_alive_during_a_hold_is_preferred_at_once(evidence: str) -> None:
+    """The next pick after the proof already knows, though the pod was in the same state before."""
+    stage = Stage(4)
+    stage.pool.apply(NXDOMAIN)
+    for number, proven in ((1, {1}), (2, {1, 2})):
+        before = stage.state(number)
+        stage.served_by()
+        if evidence == "check":
+            stage.check(number, True)
+        else:
+            stage.pool.connection_succeeded(stage.pod(number))
+
+        assert stage.state(number) == before
+        assert stage.served_by() == proven
+
+
 def test_without_any_proof_all_are_tried() -> None:
     """NXDOMAIN right after the start: nobody has proved anything, and a doubtful pod beats none."""
     stage = Stage(3)

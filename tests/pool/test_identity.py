@@ -1,5 +1,8 @@
 """Endpoints with names: who is the same pod, who is another one, and what becomes of its connections."""
 
+import pytest
+
+from proxy.errors import OutOfDescriptors, Refused
 from proxy.model import Address, Answer, AnswerKind, Identity, Listed
 from proxy.policy.endpoint import Endpoint
 from tests.support.fleet import Stage
@@ -124,13 +127,104 @@ def test_the_other_address_takes_over() -> None:
     stage = Named()
     stage.lists(Listed(other=V6), web0=FIRST)
     pod = stage.named("web0")
+
+    for used, then in ((FIRST, V6), (V6, FIRST)):
+        with stage.pool.lease([]) as lease:
+            assert lease.address == pod.address == used
+            lease.failed(Refused())
+        assert pod.address == then
+
+    with stage.pool.lease([]) as lease:
+        lease.succeeded()
     assert pod.address == FIRST
 
-    stage.pool.observe_check(pod, False, "refused")
-    assert pod.address == V6
 
-    stage.pool.observe_check(pod, True)
-    assert pod.address == V6
+def test_two_failures_at_once_turn_once() -> None:
+    """Connections that began together and fail at the same address say one thing: that address is bad."""
+    stage = Named(EJECT_AFTER="10")
+    stage.lists(Listed(other=V6), web0=FIRST)
+    pod = stage.named("web0")
+    with stage.pool.lease([]) as one, stage.pool.lease([]) as other:
+        one.failed(Refused())
+        other.failed(Refused())
+        assert (one.address, other.address, pod.address) == (FIRST, FIRST, V6)
 
-    stage.pool.observe_check(pod, False, "refused")
-    assert pod.address == FIRST
+        with stage.pool.lease([]) as third:
+            assert third.address == V6
+
+
+def test_our_own_fault_does_not_turn() -> None:
+    """Without a file descriptor left nothing was learned about the address."""
+    stage = Named()
+    stage.lists(Listed(other=V6), web0=FIRST)
+    with stage.pool.lease([]) as lease:
+        lease.failed(OutOfDescriptors())
+
+    assert stage.named("web0").address == FIRST
+
+
+OLD = Listed(other=V6)
+
+
+@pytest.mark.parametrize(
+    "newcomer,listed",
+    [(SECOND, Listed(other=V6)), (V6, ALIKE), (FIRST, ALIKE), (FIRST, Listed(other=Address("fd00::2", 80)))],
+)
+@pytest.mark.parametrize("draining", [False, True])
+def test_either_address_taken_over(newcomer: Address, listed: Listed, draining: bool) -> None:
+    """A pod whose first or second address is another's now has its connections ended, draining or not."""
+    stage = Named()
+    third = Address("10.0.0.3", 80)
+    stage.pool.apply(
+        Answer(AnswerKind.ENDPOINTS, {Identity(FIRST, "web0"): OLD, Identity(third, "web1"): ALIKE})
+    )
+    old = stage.named("web0")
+    with stage.pool.lease([stage.named("web1")]) as lease:
+        assert lease.endpoint is old
+        if draining:
+            stage.lists(web1=third)
+            assert (old.state, stage.replaced) == ("draining", [])
+        pods = {Identity(third, "web1"): ALIKE, Identity(newcomer, "web7"): listed}
+        for _ in range(2):
+            stage.pool.apply(Answer(AnswerKind.ENDPOINTS, pods))
+
+        assert stage.replaced == [old]
+    assert old not in stage.pool.endpoints
+
+
+def test_a_known_pod_gets_the_address_of_one_that_drains() -> None:
+    """A member that learns its second address only now has taken it over all the same."""
+    stage = Named()
+    stage.pool.apply(
+        Answer(AnswerKind.ENDPOINTS, {Identity(FIRST, "web0"): OLD, Identity(SECOND, "web1"): ALIKE})
+    )
+    old = stage.named("web0")
+    with stage.pool.lease([stage.named("web1")]):
+        stage.lists(web1=SECOND)
+        assert stage.replaced == []
+        stage.lists(Listed(other=V6), web1=SECOND)
+
+        assert stage.replaced == [old]
+
+
+def test_a_member_is_not_replaced_by_itself() -> None:
+    """A pod whose second address comes, goes and comes again keeps its connections."""
+    stage = Named()
+    with_both, with_one = Listed(other=V6), ALIKE
+    stage.lists(with_one, web0=FIRST)
+    pod = stage.named("web0")
+    with stage.pool.lease([]):
+        for listed in (with_both, with_one, with_both):
+            stage.lists(listed, web0=FIRST)
+
+    assert (stage.replaced, stage.named("web0")) == ([], pod)
+
+
+def test_a_name_that_loses_its_first_address_drains() -> None:
+    """An answer with half of its addresses does not make it another pod: no connection is ended."""
+    stage = Named()
+    stage.lists(Listed(other=V6), web0=FIRST)
+    with stage.pool.lease([]):
+        stage.lists(web0=V6)
+
+        assert stage.replaced == []

@@ -130,6 +130,40 @@ def test_two_families_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == []
 
 
+def test_a_reason_that_alternates_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A family whose query fails at every other poll: a line each a minute, that says how many it is for."""
+    stage = Stage()
+    v4, v6 = address(0), Address("fd00::1", 80)
+    whole = Answer.of([v4, v6])
+    lacking = structs.replace(Answer.of([v4]), unknown_families=frozenset({Family.IPV6}))
+    stage.pool.apply(whole)
+    caplog.set_level(logging.INFO, "headway.pool")
+    for _ in range(7):  # 70 s
+        for answer in (lacking, whole):
+            stage.pool.apply(answer)
+            stage.clock.advance(5)
+
+    kept = "web: answer endpoints 1: obeyed; 1 kept: their family's query failed"
+    well = "web: answer endpoints 2: obeyed"
+    more = " (5 more since the last line)"
+    assert caplog.messages == [kept, well, kept + more, well + more]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"] * 2
+
+
+def test_another_decision_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """What just said "kept" does not keep silent about NXDOMAIN; each decision is heard of by itself."""
+    stage = Stage(2)
+    caplog.set_level(logging.INFO, "headway.pool")
+    for _ in range(3):
+        stage.pool.apply(FAILED)
+        stage.pool.apply(NXDOMAIN)
+
+    assert caplog.messages == [
+        "web: answer failed: kept: the query failed",
+        "web: answer nxdomain: nxdomain not believed yet: 2 endpoints may still be alive",
+    ]
+
+
 def test_repr_is_the_status_line() -> None:
     """A person on call reads how many pods are in which state, and nothing that is zero."""
     stage = Stage(3)
