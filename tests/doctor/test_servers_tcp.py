@@ -13,18 +13,28 @@ from tests.doctor.scene import KUBERNETES, WEB, Cluster, Ended, quiet_ips, with_
 BIG = pytest.mark.parametrize("big", [{WEB}, {WEB, KUBERNETES}], ids=["the service", "all that is asked"])
 
 
+def bound(ip: str, port: int) -> socket.socket | None:
+    """A TCP socket at the port that UDP was given; None where TCP has it in use for something else."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((ip, port))
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
 @contextmanager
-def tcp_dropped(ip: str, port: int) -> Iterator[None]:
-    """A port whose SYNs go unanswered, as behind a firewall: its queue is full."""
+def dropping(listener: socket.socket) -> Iterator[None]:
+    """Its SYNs go unanswered, as behind a firewall: its queue is full."""
     held = []
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((ip, port))
+    with listener:
         listener.listen(0)
         for _ in range(4):
             held.append(socket.socket())
             held[-1].setblocking(False)
-            held[-1].connect_ex((ip, port))
+            held[-1].connect_ex(listener.getsockname())
         try:
             yield
         finally:
@@ -51,9 +61,13 @@ def test_tcp_is_dropped(tmp_path: Path, big: set[str]) -> None:
 
     async def test(world: Cluster) -> None:
         enlarge(world, big)
-        async with scripted(lambda query, _: world.dns.packet(query, "udp") or b"") as server:
-            with tcp_dropped(*server):
-                is_truncated(await world.doctor(DNS_SERVERS=str(server), DNS_TIMEOUT="500ms"))
+        for _ in range(20):
+            async with scripted(lambda query, _: world.dns.packet(query, "udp") or b"") as server:
+                if (listener := bound(*server)) is not None:
+                    with dropping(listener):
+                        is_truncated(await world.doctor(DNS_SERVERS=str(server), DNS_TIMEOUT="500ms"))
+                    return
+        raise AssertionError("no port is free for UDP and TCP at once")
 
     with_cluster(tmp_path, test)
 
