@@ -17,7 +17,6 @@ from proxy.policy.records import Record, Reply, Srv, plain, read
 RECORDS_SHOWN = 20
 NOTHING = pycares.ARES_SOCKET_BAD
 FORMERR = 1
-IN_STREAM = 6  # bytes: the head of a message with its length in front
 
 # c-ares' errors: the kind of answer, its label in the metrics, and the rcode that it stands for.
 _ERRORS = {
@@ -77,6 +76,7 @@ class _Head:
 
     SIZE = 4
     LENGTH = 2  # RFC 1035 4.2.2: over TCP the message's length comes first
+    IN_STREAM = LENGTH + SIZE
 
     def __init__(self, seen: bytes = b"") -> None:
         self._seen = seen
@@ -114,7 +114,7 @@ class _Channel(aiodns.DNSResolver):
         self._answered = False
         self._ending = False
         self._transport = ""
-        self._stream = b""  # the beginning of what came over TCP
+        self._head_due = False  # whether the next bytes over TCP are a message's first
         self._head = _Head()
         self._on_event = on_event
         flags = pycares.ARES_FLAG_EDNS | (pycares.ARES_FLAG_USEVC if use_vc else 0)
@@ -188,8 +188,8 @@ class _Channel(aiodns.DNSResolver):
 
     def _await_head(self, sock: socket.socket) -> None:
         """Not readable before the whole head is there: c-ares takes what it finds, a later look fails."""
-        self._stream = b""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, IN_STREAM)
+        self._head_due = True
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _Head.IN_STREAM)
 
     def _watch(self, fd: int) -> None:
         """Have the loop wait for what c-ares waits for."""
@@ -239,12 +239,12 @@ class _Channel(aiodns.DNSResolver):
 
     def _read_stream(self, fd: int, sock: socket.socket) -> None:
         """Let a thread read what TCP brings: pycares takes 6 ms for a thousand records."""
-        seen = sock.recv(IN_STREAM, socket.MSG_PEEK)
+        seen = sock.recv(_Head.IN_STREAM, socket.MSG_PEEK)
         if not seen:  # c-ares would wait on for the rest of a reply, and the loop would spin
             self._stop()
             return
-        if not self._stream:
-            self._stream = seen
+        if self._head_due:
+            self._head_due = False
             self._head = _Head(seen[_Head.LENGTH :])
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         watched, self._wanted = self._wanted, {}

@@ -20,7 +20,6 @@ log = logging.getLogger("headway.dns")
 RESOLUTION_DELAY_S = 0.05  # RFC 8305 3: how long one family's addresses wait for the other's
 FOLLOW_UPS_AT_ONCE = 16
 KEPT_AT_MOST_S = 30.0  # how long an address that did not come along is used without asking again
-BAD = frozenset({"malformed"})  # results that somebody should look into
 
 
 class Lookup(Protocol):
@@ -43,7 +42,7 @@ class Asker:
         if reply.ignored:
             self._counters.dns_queries["ignored"] += reply.ignored
             self._complain("ignored", reply, "datagrams that answer no question of ours: passed over")
-        if reply.result in BAD:
+        if reply.result == "malformed":
             self._complain(reply.result, reply, "a reply whose records answer no question of ours: not used")
         if reply.truncated:
             self._complain("truncated", reply, "the reply is cut off at 64 kB: nobody leaves by it")
