@@ -13,6 +13,13 @@ from proxy.inject.roundtrip import LINE, START
 DONE, FAILED, WRONG_USE = 0, 1, 2
 STDIN = "-"
 NOBODY = f"no pod asks for a sidecar by an annotation such as {DOMAIN}target, and there is no --target"
+NONE_HERE = f"there is no pod, or each declines by {DOMAIN}inject"
+UNINJECTED = "no pod has a sidecar that `headway inject` put in"
+BY_OTHERS = (
+    "stays as it is, its kind is not changed here: where pods come of it, let `headway injector` add the"
+    " sidecar to them, or write it in by hand, as the README shows"
+)
+BY_HAND = "stays as it is, its kind is not changed here: take the sidecar out by hand"
 
 
 def inject(
@@ -30,15 +37,16 @@ def inject(
         if chosen.setdefault(setting_name(name), value) != value:
             return _end(f"{setting_name(name)} is given twice", WRONG_USE)
     order = Order(settings=chosen, **container)
-    return _run(files, injecting(order, host_network_ok), diff, nothing=NOBODY)
+    nothing = NONE_HERE if {"TARGET", "SERVICES"} & chosen.keys() else NOBODY
+    return _run(files, injecting(order, host_network_ok), diff, nothing=nothing, unknown=BY_OTHERS)
 
 
 def uninject(files: Sequence[str], *, diff: bool) -> int:
     """The exit status of `headway uninject`."""
-    return _run(files, uninjecting, diff, nothing="no pod has a sidecar that `headway inject` put in")
+    return _run(files, uninjecting, diff, nothing=UNINJECTED, unknown=BY_HAND)
 
 
-def _run(files: Sequence[str], change: Change, diff: bool, *, nothing: str) -> int:
+def _run(files: Sequence[str], change: Change, diff: bool, *, nothing: str, unknown: str) -> int:
     sources = {}
     for name in files:
         try:
@@ -54,13 +62,14 @@ def _run(files: Sequence[str], change: Change, diff: bool, *, nothing: str) -> i
         shown = _joined([result.kept for result in results.values()])
     sys.stdout.buffer.write(shown.encode())
     sys.stdout.buffer.flush()
-    return _account_for(list(results.values()), nothing)
+    return _account_for(list(results.values()), nothing, unknown)
 
 
-def _account_for(results: list[Rewritten], nothing: str) -> int:
+def _account_for(results: list[Rewritten], nothing: str, unknown: str) -> int:
     refusals = [each for result in results for each in result.refusals]
     notes = [each for result in results for each in result.remarks]
-    if not refusals and not any(result.wanted for result in results):
+    notes += [f"{each}: {unknown}" for result in results for each in result.passed_over]
+    if not refusals and not any(result.wanted or result.passed_over for result in results):
         notes.append(nothing)
     for note in notes:
         print(f"headway: note: {note}", file=sys.stderr)

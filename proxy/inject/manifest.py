@@ -1,6 +1,6 @@
 """Applies one change to every workload in a file of Kubernetes objects, and accounts for each."""
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from proxy.inject.remarks import remarks
 from proxy.inject.roundtrip import START, NotYaml, Part, plain
 from proxy.inject.sidecar import NAME
 from proxy.inject.suitable import listed, mappings
-from proxy.inject.workloads import Workload, annotations, workloads
+from proxy.inject.workloads import Workload, annotations, strangers, workloads
 
 # What is done to a workload's pod. None: nothing was wanted; else remarks.
 Change = Callable[[Workload], list[str] | None]
@@ -30,6 +30,7 @@ class Rewritten(msgspec.Struct):
     wanted: int = 0
     remarks: list[str] = msgspec.field(default_factory=list)
     refusals: list[str] = msgspec.field(default_factory=list)
+    passed_over: list[str] = msgspec.field(default_factory=list)  # wanted it too, but are of other kinds
 
 
 def injecting(defaults: Order, host_network_ok: bool) -> Change:
@@ -94,6 +95,7 @@ def _changed(part: Part, document: Any, change: Change, where: str, result: Rewr
         result.remarks += [f"{title}: {each}" for each in said or []]
         if said is None and workload.misplaced:
             result.remarks.append(f"{title}: {', '.join(workload.misplaced)} {MISPLACED}")
+    result.passed_over += [f"{where}, {title}" for title in _passed_over(plain(document), change)]
     if refused:
         return None
     if expected == before:
@@ -102,6 +104,20 @@ def _changed(part: Part, document: Any, change: Change, where: str, result: Rewr
     if new is None:
         result.refusals.append(f"{where}: {SHARED}")
     return new
+
+
+def _passed_over(document: Any, change: Change) -> Iterator[str]:
+    """The objects that would be changed, or refused, if their kind were known. The document is used up."""
+    for each in strangers(document):
+        if any(_is_wanted(Workload(each.title, pod), change) for pod in each.pods):
+            yield each.title
+
+
+def _is_wanted(workload: Workload, change: Change) -> bool:
+    try:
+        return change(workload) is not None
+    except Refusal:
+        return not any(NAME in _names(workload.pod, home) for home in LISTS)  # somebody wrote it in by hand
 
 
 def _written(text: str, document: Any, change: Change, expected: Any) -> str | None:

@@ -1,11 +1,14 @@
 """Reads which sidecar a pod asks for: its annotations on top of what the caller asks for in general."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from proxy import __version__
+from proxy.config import PREFIX, from_env
+from proxy.config.environment import WORD
+from proxy.config.values import nearest
 from proxy.inject.refusal import Refusal
 
 DOMAIN = "headway.dev/"
@@ -22,6 +25,21 @@ FIELDS = {
     "memory-limit": "memory_limit",
     "classic": "classic",
 }
+NO_SETTINGS = ("inject", *FIELDS)
+
+# The webhook reads them before Kubernetes has looked at them, and all other pods wait for it meanwhile.
+MOST_ANNOTATIONS = 200
+MOST_CHARACTERS = 8 << 10
+MOST_SERVICES = 32
+MOST_HINTS = 10  # at what was meant
+
+# The settings that each of several services can have of its own, and all that there are.
+_all = [
+    row.variable.removeprefix(PREFIX)
+    for row in from_env({f"{PREFIX}SERVICES": "x", f"{PREFIX}X_TARGET": "x:1"}).rows
+]
+OF_A_SERVICE = [name.removeprefix("X_") for name in _all if name.startswith("X_")]
+SETTINGS = [*OF_A_SERVICE, *(name for name in _all if not name.startswith("X_"))]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,16 +75,22 @@ def ordered(annotations: Mapping[str, str], defaults: Order | None) -> Order | N
     base = defaults or Order(image=IMAGE, settings={})
     if not ours:
         return base if {"TARGET", "SERVICES"} & base.settings.keys() else None
-    reasons = _faults(ours)
-    if reasons:
-        raise Refusal(reasons)
+    _refuse(_faults(ours))
     ours = {name: text.strip() for name, text in ours.items()}  # a block of text ends with a newline
     fields: dict[str, Any] = {FIELDS[name]: text for name, text in ours.items() if name in FIELDS}
     if "classic" in fields:
         fields["classic"] = BOOLEANS[fields["classic"]]
-    own = {setting_name(name): text for name, text in ours.items() if name not in {"inject", *FIELDS}}
+    own = {setting_name(name): text for name, text in ours.items() if name not in NO_SETTINGS}
     settings = {**_not_replaced(base.settings, own), **own}
+    services = _prefixes(settings.get("SERVICES", ""))
+    _refuse(_excess(ours, own, services))
+    _refuse(_unknown(ours, services))
     return msgspec.structs.replace(base, settings=settings, **fields)
+
+
+def _refuse(reasons: Iterable[str]) -> None:
+    if found := list(reasons):
+        raise Refusal(found)
 
 
 def _faults(ours: Mapping[str, Any]) -> list[str]:
@@ -80,6 +104,46 @@ def _faults(ours: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
+def _excess(ours: Mapping[str, str], own: Mapping[str, str], services: list[str]) -> Iterator[str]:
+    """What would take too long to read: each service reads anew what all of them share."""
+    if len(ours) > MOST_ANNOTATIONS:
+        yield f"it has {len(ours)} annotations {DOMAIN}…, more than {MOST_ANNOTATIONS}"
+    named = max(len(services), own.get("SERVICES", "").count(",") + 1)
+    if "SERVICES" in own and named > MOST_SERVICES:
+        yield f"annotation {DOMAIN}services names {named} services, more than {MOST_SERVICES}"
+    size = sum(len(name) + len(text) for name, text in ours.items())
+    shared = sum(len(text) for name, text in own.items() if name in OF_A_SERVICE)
+    if size + shared * len(services[1:]) > MOST_CHARACTERS:
+        times = f", of which {shared} count for each of {len(services)} services" if services[1:] else ""
+        yield f"its annotations {DOMAIN}… have {size} characters{times}: more than {MOST_CHARACTERS}"
+
+
+def _unknown(ours: Iterable[str], services: list[str]) -> Iterator[str]:
+    """The annotations that mean nothing. The proxy finds them too, but compares each with far more names."""
+    settings = [name for name in ours if name not in NO_SETTINGS]
+    names = [name for name in settings if not _is_setting(setting_name(name), services)]
+    for name in names[:MOST_HINTS]:
+        yield f"annotation {DOMAIN}{name} is not known{_meant(setting_name(name), services)}"
+    if more := names[MOST_HINTS:]:
+        yield f"{len(more)} more annotations are not known"
+
+
+def _is_setting(name: str, services: list[str]) -> bool:
+    return name in SETTINGS or any(
+        name.removeprefix(each) in OF_A_SERVICE for each in services if name.startswith(each)
+    )
+
+
+def _meant(name: str, services: list[str]) -> str:
+    """A hint at a known annotation, or nothing."""
+    prefix = max((each for each in services if name.startswith(each)), key=len, default="")
+    rest, known = name.removeprefix(prefix), OF_A_SERVICE
+    if not prefix or rest in SETTINGS:  # the latter is the whole process' and no service's
+        prefix, known = "", SETTINGS
+    words = [*map(_spelt, known), *(() if prefix else NO_SETTINGS)]
+    return nearest(_spelt(rest), words, DOMAIN + _spelt(prefix))
+
+
 def _not_replaced(base: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
     """The settings in `base` that still mean something when `own` says where connections lead."""
     kept = dict(base)
@@ -87,10 +151,16 @@ def _not_replaced(base: Mapping[str, str], own: Iterable[str]) -> dict[str, str]
         kept.pop("TARGET", None)
         kept.pop("LISTEN", None)
     if "TARGET" in own or "SERVICES" in own:
-        services = [setting_name(each.strip()) + "_" for each in kept.pop("SERVICES", "").split(",")]
-        kept = {name: text for name, text in kept.items() if not _is_of(name, services)}
+        services = tuple(_prefixes(kept.pop("SERVICES", "")))
+        kept = {name: text for name, text in kept.items() if not name.startswith(services)}
     return kept
 
 
-def _is_of(name: str, services: list[str]) -> bool:
-    return any(prefix != "_" and name.startswith(prefix) for prefix in services)
+def _prefixes(services: str) -> list[str]:
+    """What the settings of each service begin with."""
+    return list(dict.fromkeys(each.upper().replace("-", "_") + "_" for each in WORD.findall(services)))
+
+
+def _spelt(name: str) -> str:
+    """A setting as its annotation is written."""
+    return name.lower().replace("_", "-")

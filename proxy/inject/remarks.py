@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from proxy.config import PREFIX
+from proxy.inject.budget import budget_remarks
 from proxy.inject.order import Order
 from proxy.inject.sidecar import reachable
 from proxy.inject.suitable import listeners, mappings, settings_of
@@ -14,7 +15,7 @@ GRACE_S = 30.0  # Kubernetes' default
 
 def remarks(pod: Mapping[str, Any], order: Order) -> list[str]:
     """What its owner should know, where `inject` has just succeeded."""
-    return list(_remarks(pod["spec"], order))
+    return [*_remarks(pod["spec"], order), *budget_remarks(pod, order)]
 
 
 def _remarks(spec: Mapping[str, Any], order: Order) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from proxy.config import PREFIX, DnsTarget, Listen, Settings, SrvTarget, from_env
 from proxy.errors import SettingsError
+from proxy.inject.amounts import amount
+from proxy.inject.budget import over_budget
 from proxy.inject.order import INJECTED, Order
 from proxy.inject.refusal import Refusal
 from proxy.inject.sidecar import NAME, TELEMETRY, reachable
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
-MEMORY = re.compile(r"(\d+(?:\.\d+)?)((?:[kMGTPE]|[KMGTPE]i)?)")
+CPU = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?m?")
+MEMORY = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?([kMGTPE]|[KMGTPE]i)?")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 Pod = Mapping[str, Any]
@@ -30,6 +33,7 @@ def settings_for(pod: Pod, order: Order, *, host_network_ok: bool) -> Settings:
     reasons += shape
     if not shape:
         reasons += _of_pod(pod, host_network_ok)
+        reasons += over_budget(pod, order)
     if settings is not None and not shape:
         reasons += [
             *_of_ports(pod, settings),
@@ -85,21 +89,18 @@ def _of_order(order: Order) -> Iterator[str]:
         yield f"image pull policy {order.pull_policy!r} is none of {', '.join(PULL_POLICIES)}"
     if CPU.fullmatch(order.cpu) is None:
         yield f"cpu {order.cpu!r} is not an amount such as 10m or 0.5"
-    amounts = {"memory": order.memory, "memory limit": order.memory_limit}
-    for what, text in amounts.items():
-        if MEMORY.fullmatch(text) is None:
+    memory, limit = _memory(order.memory), _memory(order.memory_limit)
+    for what, text, size in (("memory", order.memory, memory), ("memory limit", order.memory_limit, limit)):
+        if size is None:
             yield f"{what} {text!r} is not an amount such as 64Mi"
-    if _bytes(order.memory) > _bytes(order.memory_limit) > 0:
+    if limit == 0:
+        yield f"memory limit {order.memory_limit} means that there is none; it needs one, such as 256Mi"
+    elif memory is not None and limit is not None and memory > limit:
         yield f"memory {order.memory} is more than its limit {order.memory_limit}"
 
 
-def _bytes(text: str) -> float:
-    match = MEMORY.fullmatch(text)
-    if match is None:
-        return 0
-    number, unit = match.groups()
-    base = 1024 if unit.endswith("i") else 1000
-    return float(number) * float(base) ** (1 + "KMGTPE".index(unit[0].upper()) if unit else 0)
+def _memory(text: str) -> Decimal | None:
+    return amount(text) if MEMORY.fullmatch(text) else None
 
 
 # --- against the pod ----------------------------------------------------------------------------
@@ -134,7 +135,10 @@ def _of_pod(pod: Pod, host_network_ok: bool) -> Iterator[str]:
             if each["name"] == NAME:
                 yield f"container {NAME} is there already, and `headway inject` did not write it: rename it"
     if spec.get("hostNetwork") is True and not host_network_ok:
-        yield "hostNetwork makes the sidecar's ports ports of the node; --allow-host-network if they are free"
+        yield (
+            "hostNetwork makes the sidecar's ports ports of the node: where they are free, put it into the"
+            " manifest with `headway inject --allow-host-network`"
+        )
     system, selector = spec.get("os"), spec.get("nodeSelector")
     if "windows" in (
         isinstance(system, Mapping) and system.get("name"),

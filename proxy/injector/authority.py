@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LIFETIME = timedelta(days=90)
 RENEW_WHEN_LEFT = timedelta(days=30)
 CLOCKS_DIFFER = timedelta(minutes=5)
+MOST_AUTHORITIES = 10  # a Secret holds 1 MiB; whoever deletes ours every minute shall not fill it
 FOR_SIGNING = ("key_cert_sign", "crl_sign")
 KEY_USES = (
     *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
@@ -35,10 +36,10 @@ class Pair(msgspec.Struct, frozen=True):
     key: bytes
 
 
-def issue(names: Sequence[str], now: datetime, trusted: bytes = b"") -> Pair:
+def issue(names: Sequence[str], now: datetime, *trusted: bytes) -> Pair:
     """A certificate for `names` by an authority that signs nothing else: its key is forgotten.
 
-    Those of `trusted` that have not ended stay in the bundle, for replicas that still serve with the old one.
+    Those in the bundles `trusted` that have not ended stay, for replicas that still serve with an old one.
     """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     # A name for each: two authorities of one name and different keys confuse those who look one up by name.
@@ -57,7 +58,8 @@ def issue(names: Sequence[str], now: datetime, trusted: bytes = b"") -> Pair:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    kept = [each for each in _authorities(trusted) if each.not_valid_after_utc > now]
+    found = dict.fromkeys(each for bundle in trusted for each in _authorities(bundle))
+    kept = [each for each in found if each.not_valid_after_utc > now][: MOST_AUTHORITIES - 1]
     return Pair(
         b"".join(_pem(each) for each in (authority, *kept)),
         _pem(certificate),

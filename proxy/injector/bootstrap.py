@@ -58,7 +58,7 @@ class Bootstrap:
             # First the configuration, then the Secret: what is known of the former, when it has not changed
             # until it is patched, is never newer than the latter, so that no replica takes a bundle back.
             configuration = await api.ask("GET", f"{CONFIGURATIONS}/{self._place.webhook}")
-            pair = await self._current(api)
+            pair = await self._current(api, _bundles(configuration))
             patched = await self._trust(api, configuration, pair)
         if pair == self._served:
             return
@@ -67,8 +67,11 @@ class Bootstrap:
         _lay_down(self._directory, pair)
         self._served = pair
 
-    async def _current(self, api: Api) -> Pair:
-        """The one in the Secret; where there is none or the next is due, whoever is first makes it."""
+    async def _current(self, api: Api, trusted: list[bytes]) -> Pair:
+        """The one in the Secret; where there is none or the next is due, whoever is first makes it.
+
+        `trusted`: what other replicas may serve with, even if the Secret no longer knows of it.
+        """
         secrets = f"/api/v1/namespaces/{self._place.namespace}/secrets"
         now = self._clock.date(self._clock.now())
         try:
@@ -76,14 +79,14 @@ class Bootstrap:
         except ApiError as error:
             if not error.is_missing:
                 raise
-            pair = issue(self._place.names, now)
+            pair = issue(self._place.names, now, *trusted)
             await api.ask("POST", secrets, _secret(self._place.secret, pair))
             log.info("a certificate was made, and put into the Secret %s", self._place.secret)
             return pair
         pair = _pair(secret)
         if not (reason := why_renew(pair, self._place.names, now)):
             return pair
-        pair = issue(self._place.names, now, pair.authorities)
+        pair = issue(self._place.names, now, pair.authorities, *trusted)
         # With the resourceVersion that was read: of two replicas that renew, one is told of a conflict.
         secret["data"] = _data(pair)
         await api.ask("PUT", f"{secrets}/{self._place.secret}", secret)
@@ -116,6 +119,15 @@ def _webhooks(configuration: Any) -> list[Any]:
     except (KeyError, TypeError) as error:
         raise ApiError(f"the webhook configuration is not understood: {error!r}") from error
     return webhooks
+
+
+def _bundles(configuration: Any) -> list[bytes]:
+    """The caBundle of each webhook; none where there is none, or something else."""
+    try:
+        found = [webhook["clientConfig"].get("caBundle") or "" for webhook in _webhooks(configuration)]
+        return [base64.b64decode(each) for each in found]
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 def _data(pair: Pair) -> dict[str, str]:

@@ -10,11 +10,15 @@ import msgspec
 from proxy.errors import HeadwayError
 from proxy.inject.order import DOMAIN, INJECTED, Order, ordered
 from proxy.inject.pod import Refusal, inject
+from proxy.inject.sidecar import NAME
 from proxy.injector.patch import Operation, changes
 
 API_VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
 # What kubectl and controllers show as "invalid": the pod is wrong, and trying again will not help.
 UNPROCESSABLE = 422
+MOST_CONTAINERS = 200  # each is looked at for each port; no node runs that many, yet 3 MiB can list 200 000
+MOST_SHOWN = 2000  # characters of what somebody wrote that go into an answer and the log
+LONGEST_NAME = 253  # Kubernetes limits it to that, but only after us
 
 
 class BadReview(HeadwayError):
@@ -80,15 +84,15 @@ class _Container(msgspec.Struct):
 
 
 class _Spec(msgspec.Struct, rename="camel"):
-    containers: list[_Container]
+    containers: list[_Container] | None = None
     init_containers: list[_Container] | None = None
 
 
 class _Pod(msgspec.Struct):
-    """What must be so in a pod for it to be changed."""
+    """What we look at; whatever is null here was left out by whoever made the pod."""
 
-    metadata: _Metadata
-    spec: _Spec
+    metadata: _Metadata | None = None
+    spec: _Spec | None = None
 
 
 _reviews = msgspec.json.Decoder(_Review)
@@ -101,7 +105,8 @@ def review(body: bytes, defaults: Order | None) -> Reviewed:
     try:
         asked = _reviews.decode(body)
         if (asked.api_version, asked.kind) != (API_VERSION, KIND):
-            raise BadReview(f"this is {asked.api_version} {asked.kind}; {API_VERSION} {KIND} is understood")
+            found = _in_short(f"{asked.api_version} {asked.kind}")
+            raise BadReview(f"this is {found}; {API_VERSION} {KIND} is understood")
         if not asked.request.uid:
             raise BadReview("the request has no uid")
         return _decide(asked.request, defaults)
@@ -112,15 +117,21 @@ def review(body: bytes, defaults: Order | None) -> Reviewed:
 def _decide(request: _Request, defaults: Order | None) -> Reviewed:
     if not _is_new_pod(request):
         return _answer(request, request.name, Result.UNCHANGED)
-    metadata = _pods.decode(request.object).metadata
+    pod = _pods.decode(request.object)
+    metadata, spec = pod.metadata or _Metadata(), pod.spec or _Spec()
     name = metadata.name or metadata.generate_name or request.name
     annotations = metadata.annotations or {}
+    # Without these the API server will refuse it, in better words than ours.
+    is_pod = pod.metadata is not None and bool(spec.containers)
+    containers = [*(spec.containers or ()), *(spec.init_containers or ())]
+    if not is_pod or _has_sidecar(containers, annotations):
+        return _answer(request, name, Result.UNCHANGED)
     try:
-        patch = _patch(request.object, ordered(annotations, defaults))
+        patch = _patch(request.object, len(containers), ordered(annotations, defaults))
     except Refusal as refusal:
         # Whoever asked hears that it cannot be. Who said nothing must not be kept from starting by us.
         result = Result.REFUSED if _asks(annotations) else Result.UNCHANGED
-        return _answer(request, name, result, reason=str(refusal))
+        return _answer(request, name, result, reason=_in_short(str(refusal)))
     return _answer(request, name, Result.INJECTED if patch else Result.UNCHANGED, patch)
 
 
@@ -130,26 +141,30 @@ def _is_new_pod(request: _Request) -> bool:
     return is_pod and request.operation == "CREATE" and not request.sub_resource
 
 
+def _has_sidecar(containers: list[_Container], annotations: Mapping[str, str]) -> bool:
+    """Whether the command put it in, or we did, and other webhooks have worked on the pod since.
+
+    Changing it would undo what those did, or what the command was told and no annotation says.
+    """
+    return INJECTED in annotations and any(each.name == NAME for each in containers)
+
+
 def _asks(annotations: Mapping[str, str]) -> bool:
     return any(name.startswith(DOMAIN) and name != INJECTED for name in annotations)
 
 
-def _patch(pod: msgspec.Raw, order: Order | None) -> list[Operation]:
+def _patch(pod: msgspec.Raw, containers: int, order: Order | None) -> list[Operation]:
     if order is None:
         return []
+    if containers > MOST_CONTAINERS:
+        raise Refusal([f"it has {containers} containers, more than {MOST_CONTAINERS}"])
     after = _documents.decode(pod)
     inject(after, order)
-    patch = list(changes(_documents.decode(pod), after))
-    return [] if all(map(_only_takes_away, patch)) else patch
+    return list(changes(_documents.decode(pod), after))
 
 
-def _only_takes_away(operation: Operation) -> bool:
-    """Whether a field goes that others wrote, such as a default or a volume mount by the API server.
-
-    When we are called again for the same pod, our own sidecar has them. A list's item is another matter: it
-    may be a setting that the pod no longer asks for.
-    """
-    return operation["op"] == "remove" and not operation["path"].rpartition("/")[2].isdigit()
+def _in_short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _answer(
@@ -168,4 +183,5 @@ def _answer(
     elif reason:
         response["warnings"] = [f"headway: no sidecar was added: {reason}"]
     body = msgspec.json.encode({"apiVersion": API_VERSION, "kind": KIND, "response": response})
-    return Reviewed(body, result, request.namespace, pod, reason, bool(request.dry_run))
+    named = (request.namespace[:LONGEST_NAME], pod[:LONGEST_NAME])
+    return Reviewed(body, result, *named, reason, bool(request.dry_run))

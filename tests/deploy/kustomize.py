@@ -45,12 +45,18 @@ class Client(NamedTuple):
 @cache
 def rendered(directory: str) -> list[Object]:
     """The objects of one directory."""
+    return _objects(built(DEPLOY / directory))
+
+
+def built(kustomization: Path) -> str:
+    """What `kubectl apply -k` would send."""
     assert KUBECTL
-    command = [KUBECTL, "kustomize", str(DEPLOY / directory)]
     # What a current kubectl writes to stderr: that fields are deprecated which an older one needs.
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [KUBECTL, "kustomize", str(kustomization)], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
-    return _objects(done.stdout)
+    return done.stdout
 
 
 def of_kind(directory: str, kind: str) -> list[Object]:

@@ -218,11 +218,33 @@ def test_nobody_asks(headway: Headway) -> None:
     assert "Deployment shop/web: headway.dev/target would count in the annotations of the pod" in ended.err
 
 
+def test_a_kind_that_is_not_known(headway: Headway) -> None:
+    """It stays as it is, and what can be done is said: instead of that nobody asks, and without a failure."""
+    rollout = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web, namespace: shop}\n"
+        "spec: {template: {metadata: {annotations: {headway.dev/target: 'a:80'}}, spec: {containers: []}}}\n"
+    )
+    where = (
+        "headway: note: standard input, document 1 (line 1), argoproj.io/v1alpha1 Rollout shop/web: stays as"
+    )
+
+    ended = headway("inject", stdin=rollout)
+    assert (ended.status, ended.out) == (0, rollout)
+    assert ended.err.startswith(where)
+    assert ended.err.count("\n") == 1
+    assert "let `headway injector` add the sidecar" in ended.err
+    marked = rollout.replace("headway.dev/target: 'a:80'", "headway.dev/injected: 0.1.0")
+    ended = headway("uninject", stdin=marked)
+    assert (ended.status, ended.out) == (0, marked)
+    assert ended.err.startswith(where)
+    assert ended.err.endswith("take the sidecar out by hand\n")
+
+
 def test_an_empty_input(headway: Headway) -> None:
     """Nothing in, nothing out."""
     ended = headway("inject", "--target", "orders:8080")
 
-    assert (ended.status, ended.out) == (0, "")
+    assert ended == Ended(0, "", "headway: note: there is no pod, or each declines by headway.dev/inject\n")
 
 
 def test_help(headway: Headway) -> None:

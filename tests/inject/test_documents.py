@@ -50,16 +50,16 @@ def test_documents_without_a_wish_are_not_even_written_again() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        POD.replace("v1", "example.org/v1"),
-        POD.replace("Pod", "Podd"),
         POD.replace("kind: Pod", "kind: [Pod]"),
         POD.replace("apiVersion: v1\n", ""),
         "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nspec: {tasks: []}\n",
         "apiVersion: v1\nkind: List\nitems: none\n",
+        "apiVersion: a/v1\nkind: PodList\nitems: [x, {kind: [Pod]}, {metadata: {}}, null]\n",
+        "apiVersion: v1\nkind: List\nitems: [{spec: {containers: []}}, {kind: Pod, spec: {}}]\n",
     ],
 )
 def test_other_kinds_pass_through(text: str) -> None:
-    """Of other groups too, whose kinds only have the same name."""
+    """In silence, where no pods come of them, or nothing that Kubernetes would take."""
     assert inject(text) == Rewritten(text, text)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from proxy.config import from_env
 from proxy.inject.order import IMAGE, Order, ordered
 from proxy.inject.refusal import Refusal
 
@@ -93,9 +94,60 @@ def test_several_services() -> None:
     assert settings(of(general, dns_hold="2s"))["MY_USERS_TARGET"] == "u:1"
 
 
-def test_a_misspelt_annotation_is_a_wish() -> None:
-    """It is refused later as an unknown setting instead of being lost here."""
-    assert settings(of(targte="users:9090")) == {"TARGTE": "users:9090"}
+@pytest.mark.parametrize(
+    "name,says",
+    [
+        ("targte", "did you mean headway.dev/target?"),
+        ("memory-limt", "did you mean headway.dev/memory-limit?"),
+        ("injcet", "did you mean headway.dev/inject?"),
+        ("Image", "did you mean headway.dev/image?"),
+        ("users-targte", "did you mean headway.dev/users-target?"),
+        ("my-users-balancr", "did you mean headway.dev/my-users-balancer?"),
+        ("users-log-level", "did you mean headway.dev/log-level?"),
+        ("users-", ""),
+        ("xyz", ""),
+        ("", ""),
+    ],
+)
+def test_a_misspelt_annotation_is_a_wish(name: str, says: str) -> None:
+    """It is refused instead of being lost in silence, with a hint at what was meant."""
+    services = {"headway.dev/services": "users,my-users"}
+    with pytest.raises(Refusal) as refusal:
+        ordered(services | {f"headway.dev/{name}": "x"}, GENERAL)
+
+    hint = f"; {says}" if says else ""
+    assert refusal.value.reasons == [f"annotation headway.dev/{name} is not known{hint}"]
+
+
+def test_every_setting_is_known() -> None:
+    """Of the process, of the only service, of one of several, whichever way it is written."""
+    for row in from_env({"HEADWAY_TARGET": "x:1"}).rows:
+        name = row.variable.removeprefix("HEADWAY_").lower().replace("_", "-")
+        for spelling in (name, name.upper(), row.variable):
+            assert len(settings(ordered({f"headway.dev/{spelling}": "1"}, None))) == 1
+
+    several = {"HEADWAY_SERVICES": "a,b-c", "HEADWAY_A_TARGET": "a:1", "HEADWAY_B_C_TARGET": "b:2"}
+    for row in from_env(several).rows:
+        order = ordered({"headway.dev/services": "a,b-c", f"headway.dev/{row.variable}": "a,b-c"}, None)
+        assert row.variable.removeprefix("HEADWAY_") in settings(order)
+
+
+def test_many_misspelt_ones() -> None:
+    """Ten are named; nobody reads more."""
+    with pytest.raises(Refusal) as refusal:
+        ordered({f"headway.dev/x{number}": "" for number in range(25)}, None)
+
+    assert len(refusal.value.reasons) == 11
+    assert refusal.value.reasons[-1] == "15 more annotations are not known"
+
+
+def test_services_of_the_webhook_itself() -> None:
+    """How many those are is not the pod's concern; their settings are known to it."""
+    names = [f"s{number}" for number in range(50)]
+    general = Order(image="x", settings={"SERVICES": ",".join(names)})
+
+    assert settings(of(general, s7_balancer="random"))["S7_BALANCER"] == "random"
+    assert "SERVICES" in settings(of(general, dns_hold="2s"))
 
 
 def test_text_in_a_block() -> None:

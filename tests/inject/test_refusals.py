@@ -1,37 +1,11 @@
 """Pods that cannot have the sidecar, and those that only have to know something."""
 
-import copy
 from typing import Any
 
 import pytest
 
 from proxy.inject.order import IMAGE, Order
-from proxy.inject.pod import Refusal, inject
-from proxy.inject.remarks import remarks
-
-TARGET = {"TARGET": "orders.shop.svc.cluster.local.:8080"}
-
-
-def order(classic: bool = False, image: str = IMAGE, **more: Any) -> Order:
-    """Lower-case names are the container's, upper-case ones the proxy's settings."""
-    settings = {name: text for name, text in more.items() if name.isupper()}
-    fields = {name: text for name, text in more.items() if not name.isupper()}
-    return Order(image=image, settings=TARGET | settings, classic=classic, **fields)
-
-
-def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    return {"metadata": {}, "spec": {"containers": [{"name": "app", **(container or {})}], **spec}}
-
-
-def reasons(subject: Any, wanted: Order | None = None, **options: bool) -> list[str]:
-    """Why it was refused, if it was, and then untouched."""
-    before = copy.deepcopy(subject)
-    try:
-        inject(subject, wanted or order(), **options)
-    except Refusal as refusal:
-        assert subject == before
-        return refusal.reasons
-    return []
+from tests.inject.pods import order, pod, reasons, said
 
 
 def ports(*declared: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +171,14 @@ def test_what_is_no_pod(odd: Any, reason: str) -> None:
         (order(memory_limit=""), "memory limit '' is not an amount"),
         (order(memory="1Gi"), "memory 1Gi is more than its limit 256Mi"),
         (order(memory="300M"), "memory 300M is more than its limit 256Mi"),
+        (order(memory="0.25001Gi"), "memory 0.25001Gi is more than its limit 256Mi"),
+        (order(memory_limit="0"), "memory limit 0 means that there is none"),
+        (order(memory="0", memory_limit="0.0Mi"), "memory limit 0.0Mi means that there is none"),
+        (order(cpu="\u0661\u0660m"), "cpu '\u0661\u0660m' is not an amount"),  # digits, but not of ASCII
+        (order(memory="\uff16\uff14Mi"), "memory '\uff16\uff14Mi' is not an amount"),
+        (order(memory_limit="\u096856Mi"), "memory limit '\u096856Mi' is not an amount"),
+        (order(cpu="9" * 40), "cpu '9"),
+        (order(memory_limit="1e9"), "memory limit '1e9' is not an amount"),
     ],
 )
 def test_an_order_that_cannot_work(wanted: Order, reason: str) -> None:
@@ -225,11 +207,6 @@ def test_every_reason_at_once() -> None:
 
 
 # --- remarks ------------------------------------------------------------------------------------
-
-
-def said(subject: dict[str, Any], wanted: Order) -> list[str]:
-    inject(subject, wanted)
-    return remarks(subject, wanted)
 
 
 def test_nothing_to_remark() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from proxy.injector.authority import LIFETIME, RENEW_WHEN_LEFT, Pair, issue, why_renew
+from proxy.injector.authority import LIFETIME, MOST_AUTHORITIES, RENEW_WHEN_LEFT, Pair, issue, why_renew
 from tests.injector.scenes import NAMES
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -62,6 +62,16 @@ def test_old_authorities_stay_while_they_are_good() -> None:
 
     assert [len(x509.load_pem_x509_certificates(pair.authorities)) for pair in pairs] == [1, 2, 2, 2, 2]
     assert pairs[1].authorities.endswith(GOOD.authorities)
+
+
+def test_a_bundle_that_grows_no_further() -> None:
+    """Whoever deletes the Secret again and again fills neither it nor the caBundle."""
+    bundle = b""
+    for _ in range(15):
+        bundle = issue(NAMES, NOW, b"hello", bundle, GOOD.authorities, bundle).authorities
+    kept = x509.load_pem_x509_certificates(bundle)
+
+    assert len(kept) == len(set(kept)) == MOST_AUTHORITIES
 
 
 def test_nobody_else_can_sign_with_it() -> None:

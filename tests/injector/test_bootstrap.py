@@ -157,6 +157,32 @@ def test_a_secret_that_somebody_spoilt(
     play(tmp_path, scene)
 
 
+@pytest.mark.parametrize("data", [None, {}, {"tls.crt": "!"}, {"ca.crt": "aGVsbG8="}])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_secret_that_somebody_deleted(data: object, first: str, tmp_path: Path) -> None:
+    """Or emptied: until the other replica has looked again, the API server goes on believing it."""
+
+    async def scene(cluster: Cluster, a: Replica, b: Replica) -> None:
+        await a.bootstrap.once()
+        await b.bootstrap.once()
+        old = a.files
+        if data is None:
+            del cluster.objects[SECRET]
+        else:
+            cluster.secret["data"] = data
+        soon, late = (a, b) if first == "a" else (b, a)
+        await soon.bootstrap.once()
+
+        assert soon.files != late.files == old
+        assert trusts(cluster, soon)
+        assert trusts(cluster, late)
+        await late.bootstrap.once()
+        assert a.files == b.files
+        assert trusts(cluster, a)
+
+    play(tmp_path, scene)
+
+
 def test_a_configuration_applied_anew(tmp_path: Path) -> None:
     """When somebody deletes and applies the manifests again, the next look mends the bundle."""
 
