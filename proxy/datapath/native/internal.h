@@ -1,0 +1,111 @@
+/* What the threads of the relay work with. Only the thread that a pair is with touches it, but for what says so. */
+#ifndef HEADWAY_RELAY_INTERNAL_H
+#define HEADWAY_RELAY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
+#include "list.h"
+#include "mailbox.h"
+#include "relay.h"
+#include "wheel.h"
+
+enum {
+    BUFFER_SIZE = 128 << 10,
+    EVENTS = 128, /* taken from the kernel at once */
+    TURNS = 4,    /* buffers moved in one direction before others have their turn */
+    SPIN_NS = 20000,
+};
+
+/* One socket of a pair. */
+struct side {
+    struct pair *pair;
+    char *held;                   /* what it did not take of the other's bytes: until it has, no more are read */
+    uint32_t held_from, held_to;  /* the part of it that is left */
+    uint64_t received;            /* bytes that came from it */
+    int fd;                       /* -1 once it is no longer ours */
+    bool readable;                /* something may be there to be read */
+    bool writable;                /* it may take something */
+    bool short_is_not_dry;        /* there may be more to read when less came than was asked for */
+    bool finished;                /* its FIN was read */
+    bool told;                    /* that the other has finished: it was sent a FIN */
+    bool broken;                  /* it was reset, or as good as that; what it said before is still read */
+};
+
+/* Two connected sockets. The notes about it are its only parts that other threads touch while it runs. */
+struct pair {
+    struct side client, pod;
+    struct relay_service *service;
+    uint64_t retry_before_ns;
+    uint64_t moved_at;      /* when a byte or a FIN last came or went */
+    uint64_t waiting_since; /* what the pod's first byte is measured from */
+    uint64_t waited_ns;
+    struct link all;   /* among all pairs of its thread */
+    struct link ready; /* among those that have something to do */
+    struct link timer;
+    struct note life;       /* its start, later its end */
+    struct note first_byte; /* of the pod */
+    struct note abort;
+    void *token;
+    enum relay_reason doom;   /* it is to be ended for this, by a reset */
+    enum relay_reason reason; /* why it is over */
+    bool pod_first;
+    int error;
+    int given_back; /* the client's descriptor, or -1 */
+    int thread;
+    enum relay_reason wish; /* the caller's, for the abort; the caller aborts once */
+    _Atomic int holders;    /* the news of its end, and an abort under way: who is last frees it */
+};
+
+/* A thread. The parts that others write stand apart from its own: they would share a line of the cache. */
+struct worker {
+    _Alignas(64) struct mailbox inbox; /* orders; who posts wakes it when the box was empty */
+    atomic_bool stopping;
+
+    _Alignas(64) struct chain unsent; /* the caller's: what it posts at its next flush */
+    long load;                        /* the caller's: pairs that it has given to this thread */
+
+    _Alignas(64) struct mailbox *outbox; /* of the relay, for all threads */
+    int outbox_bell;
+    int bell, epoll;
+    int number;
+    bool spin;
+    pthread_t thread;
+    uint64_t now;           /* as of this turn */
+    uint64_t usual_wait_ns; /* for events, lately */
+    struct link pairs;      /* all that it has */
+    struct link ready;      /* those that have something to do */
+    struct chain news;      /* of this turn */
+    struct wheel wheel;
+    struct epoll_event events[EVENTS];
+    char buffer[BUFFER_SIZE]; /* the last: of this, only what is used becomes memory */
+};
+
+/* What one service's pairs have moved in one thread, which alone writes it. */
+struct tally {
+    _Alignas(64) _Atomic uint64_t to_pods;
+    _Atomic uint64_t from_pods;
+};
+
+struct relay_service {
+    uint64_t idle_ns, half_close_ns;
+    struct tally tallies[RELAY_THREADS_MAX];
+};
+
+/* relay.c */
+uint64_t clock_ns(void);
+void bell_ring(int bell);
+void pair_release(struct pair *pair);
+
+/* worker.c: what a thread does in its turns */
+void *worker_run(void *worker);
+void worker_queue(struct worker *worker, struct pair *pair); /* let it have its turn */
+
+/* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
+int pair_begin(struct worker *worker, struct pair *pair); /* 0, or an errno */
+void pair_drive(struct worker *worker, struct pair *pair);
+void pair_expire(struct worker *worker, struct pair *pair);
+void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason);
+
+#endif

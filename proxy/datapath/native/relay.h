@@ -1,0 +1,69 @@
+/* Moves bytes between pairs of connected sockets until both are done, in threads of its own.
+ *
+ * One thread, the caller's, starts and aborts pairs and hears how they end. It waits for nobody, and nobody waits
+ * for it: the two sides meet in mailboxes only.
+ *
+ * Who owns what. relay_start() takes over both descriptors, whatever it returns, and the relay closes them; the
+ * client's alone may come back, with RELAY_UNTOUCHED. A pair exists until relay_next() has told its end. A service
+ * outlives its pairs.
+ */
+#ifndef HEADWAY_RELAY_H
+#define HEADWAY_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RELAY_THREADS_MAX = 64 };
+
+enum relay_reason {
+    RELAY_UNDECIDED, /* not over yet */
+    RELAY_COMPLETED, /* both directions ended cleanly */
+    RELAY_CLIENT_RESET,
+    RELAY_POD_RESET,
+    RELAY_IDLE_TIMEOUT,
+    RELAY_HALF_CLOSE_TIMEOUT,
+    RELAY_UNTOUCHED, /* the pod ended it before any byte flowed: the client's descriptor comes back */
+    RELAY_ABORTED,   /* this and all above it: by the caller, who may have reasons of its own */
+};
+
+struct relay;
+struct relay_service; /* what holds for all pairs of one service, and what they have moved */
+struct pair;
+
+/* One connection, as the caller has it. */
+struct relay_order {
+    struct relay_service *service;
+    int client, pod;          /* connected, non-blocking stream sockets */
+    bool client_is_local;     /* a Unix socket */
+    uint64_t retry_before_ns; /* until then the end of a silent pod gives the client back; 0 = never */
+    void *token;              /* what the news of it will carry */
+};
+
+/* What relay_next() tells of one pair: its pod's first byte, or its end. */
+struct relay_news {
+    void *token;
+    uint64_t waited_ns; /* first byte: since the client's first word, or since the start if the pod spoke first */
+    enum relay_reason reason; /* RELAY_UNDECIDED with the first byte; all that follows is for the end */
+    uint64_t to_pod, from_pod;
+    bool pod_first; /* the pod was the first to end it */
+    int client;     /* the descriptor that comes back, or -1 */
+    int error;      /* why the system would not have it watched, or 0 */
+};
+
+/* Nanoseconds without a byte in either direction, and the same once one side has sent its FIN; 0 = never. */
+struct relay_service *relay_service_open(uint64_t idle_ns, uint64_t half_close_ns); /* NULL: no memory */
+void relay_service_moved(struct relay_service *service, uint64_t *to_pods, uint64_t *from_pods); /* until now */
+void relay_service_close(struct relay_service *service);
+
+struct relay *relay_open(int threads, bool spin); /* NULL: errno says why */
+int relay_bell(const struct relay *relay);        /* readable when there is news */
+struct pair *relay_start(struct relay *relay, const struct relay_order *order); /* NULL: no memory */
+void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason); /* by a reset on both sides */
+void relay_flush(struct relay *relay); /* hand over what was started and aborted since the last time */
+void relay_hear(struct relay *relay);  /* stop the bell; relay_next() has all news until now */
+bool relay_next(struct relay *relay, struct relay_news *news); /* false: that was all */
+void relay_stop(struct relay *relay);  /* abort every pair and end the threads; the news of it can be heard */
+void relay_close(struct relay *relay); /* free it, and what was not heard */
+
+#endif

@@ -1,0 +1,176 @@
+/* A thread's turns: take events and orders, look at the timers, let every pair that has something to do have its
+ * turn, tell the news. Nothing wakes it while there is nothing of these.
+ */
+#include "internal.h"
+
+#include <stddef.h>
+
+static struct pair *of_all(struct link *link)
+{
+    return (struct pair *)((char *)link - offsetof(struct pair, all));
+}
+
+static struct pair *of_ready(struct link *link)
+{
+    return (struct pair *)((char *)link - offsetof(struct pair, ready));
+}
+
+static struct pair *of_timer(struct link *link)
+{
+    return (struct pair *)((char *)link - offsetof(struct pair, timer));
+}
+
+void worker_queue(struct worker *worker, struct pair *pair)
+{
+    link_remove(&pair->ready);
+    link_append(&worker->ready, &pair->ready);
+}
+
+/* --- waiting -------------------------------------------------------------------------------------------------- */
+
+/* How long it may sleep, for epoll_wait(). */
+static int sleep_ms(const struct worker *worker)
+{
+    uint64_t next = link_alone(&worker->pairs) ? UINT64_MAX : wheel_next(&worker->wheel);
+    if (next == UINT64_MAX)
+        return -1;
+    uint64_t now = clock_ns();
+    uint64_t ms = next > now ? (next - now) / 1000000 + 1 : 0;
+    return ms < INT32_MAX ? (int)ms : INT32_MAX;
+}
+
+static int poll_events(struct worker *worker, int timeout_ms)
+{
+    int count = epoll_wait(worker->epoll, worker->events, EVENTS, timeout_ms);
+    return count < 0 ? 0 : count; /* EINTR */
+}
+
+/* Ask again and again for a while: cheaper than to sleep where the next event is near. */
+static int spin(struct worker *worker, uint64_t until)
+{
+    int count;
+    do
+        count = poll_events(worker, 0);
+    while (count == 0 && clock_ns() < until);
+    return count;
+}
+
+/* A wait as long as many spins counts as eight of them, so that a pause does not end the spinning for long. */
+static void learn_wait(struct worker *worker, uint64_t waited_ns)
+{
+    uint64_t most = 8 * SPIN_NS;
+    uint64_t sample = waited_ns < most ? waited_ns : most;
+    worker->usual_wait_ns = (7 * worker->usual_wait_ns + sample) / 8;
+}
+
+static int spin_or_sleep(struct worker *worker)
+{
+    uint64_t began = clock_ns();
+    int count = worker->usual_wait_ns < SPIN_NS ? spin(worker, began + SPIN_NS) : 0;
+    if (count == 0)
+        count = poll_events(worker, sleep_ms(worker));
+    learn_wait(worker, clock_ns() - began);
+    return count;
+}
+
+static int wait_for_events(struct worker *worker)
+{
+    if (!link_alone(&worker->ready))
+        return poll_events(worker, 0);
+    return worker->spin ? spin_or_sleep(worker) : poll_events(worker, sleep_ms(worker));
+}
+
+/* --- one turn ------------------------------------------------------------------------------------------------- */
+
+/* An edge that is forgotten does not come again: all of it is kept with the side. */
+static void note_event(struct worker *worker, const struct epoll_event *event)
+{
+    struct side *side = event->data.ptr;
+    if (side == NULL)
+        return; /* the bell: each ring is an edge, nobody has to stop it */
+    if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        side->readable = true;
+    if (event->events & EPOLLOUT)
+        side->writable = true;
+    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+        side->short_is_not_dry = true;
+    if (event->events & EPOLLERR)
+        side->broken = true;
+    worker_queue(worker, side->pair);
+}
+
+static void look_at_timers(struct worker *worker)
+{
+    struct link due;
+    link_init(&due);
+    wheel_turn(&worker->wheel, worker->now, &due);
+    for (struct link *link; (link = link_take(&due)) != NULL;)
+        pair_expire(worker, of_timer(link));
+}
+
+static void begin(struct worker *worker, struct pair *pair)
+{
+    pair->error = pair_begin(worker, pair);
+    if (pair->error)
+        pair_end(worker, pair, RELAY_ABORTED);
+}
+
+static void obey(struct worker *worker, const struct note *note)
+{
+    struct pair *pair = note->pair;
+    if (note->kind == NOTE_START) {
+        begin(worker, pair);
+        return;
+    }
+    if (!pair->reason) {
+        pair->doom = pair->wish;
+        worker_queue(worker, pair);
+    }
+    pair_release(pair);
+}
+
+static void read_orders(struct worker *worker)
+{
+    struct note *note = mailbox_take(&worker->inbox);
+    while (note != NULL) {
+        struct note *next = note->next; /* the note may be gone once it was obeyed */
+        obey(worker, note);
+        note = next;
+    }
+}
+
+/* Each once: who has more to do is queued anew, behind those whom the next events bring. */
+static void drive_ready(struct worker *worker)
+{
+    struct link ready;
+    link_init(&ready);
+    link_move(&worker->ready, &ready);
+    for (struct link *link; (link = link_take(&ready)) != NULL;)
+        pair_drive(worker, of_ready(link));
+}
+
+static void tell_news(struct worker *worker)
+{
+    if (worker->news.newest != NULL && mailbox_post(worker->outbox, &worker->news))
+        bell_ring(worker->outbox_bell);
+}
+
+void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+    bool stopping = false;
+    while (!stopping) {
+        int count = wait_for_events(worker);
+        worker->now = clock_ns();
+        for (int i = 0; i < count; i++)
+            note_event(worker, &worker->events[i]);
+        look_at_timers(worker);
+        stopping = atomic_load_explicit(&worker->stopping, memory_order_acquire); /* before the last orders */
+        read_orders(worker);
+        drive_ready(worker);
+        while (stopping && !link_alone(&worker->pairs))
+            pair_end(worker, of_all(worker->pairs.next), RELAY_ABORTED);
+        tell_news(worker);
+    }
+    return NULL;
+}
