@@ -7,6 +7,7 @@ import logging
 import random
 import resource
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,15 +20,18 @@ from proxy.admin import server, views
 from proxy.bind import bind, leads_to, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
+from proxy.controlpath.checks import make_check
 from proxy.controlpath.discovery import Discovery
+from proxy.controlpath.fleet import make_fleet
 from proxy.controlpath.lookup import make_lookup
 from proxy.controlpath.prober import Prober
 from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.controlpath.resolver import AresResolver
+from proxy.datapath import engines
 from proxy.datapath.connector import Connector
+from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Listener, Slots
 from proxy.datapath.relay import Timeouts
-from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.errors import SettingsError, StartError
@@ -38,6 +42,7 @@ from proxy.observe.metrics import Snapshot
 from proxy.policy.admission import CHECKS_AT_ONCE, connection_cap
 from proxy.policy.endpoint import State
 from proxy.pool import Pool
+from proxy.pool.balancer import factory_of
 from proxy.tasks import keep_running, spawn
 
 log = logging.getLogger("headway")
@@ -52,10 +57,13 @@ def main() -> int:
     """Run the sidecar until it is told to end; the exit status."""
     try:
         loaded = config.load()
+        settings = loaded.settings
+        for service in settings.services:
+            factory_of(service)  # a picker of the user's own may be missing
+        engines.chosen(settings.relay)
     except SettingsError as error:
         print(f"headway: {error}", file=sys.stderr)
         return WRONG_SETTINGS
-    settings = loaded.settings
     finish_logs = logs.set_up(settings.log_level, settings.log_format, settings.pod)
     try:
         try:
@@ -77,26 +85,32 @@ class Service:
         slots: Slots,
         check_room: asyncio.Semaphore,
         clock: SystemClock,
+        pod: str,
+        make_relay: engines.MakeRelay,
     ) -> None:
         rng = random.Random()
         self.settings = settings
-        self.pool = Pool(settings, ServiceCounters(), clock, rng)
+        self.pool = Pool(settings, ServiceCounters(), clock, rng, pod)
         self._clock = clock
         self._was_ready = False
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         connector = Connector(tuning)
         timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
-        self.relay = AsyncioRelay(timeouts, self.pool.counters, clock)
-        self.pool.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
-        sessions = Sessions(settings, self.pool, connector, self.relay, clock)
+        self.relay = make_relay(timeouts, self.pool.counters)
+        self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
+        key_of = make_key_of(settings, pod, clock)
+        sessions = Sessions(settings, self.pool, connector, self.relay, clock, key_of)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
             tune_listener(sock, tuning)
         self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
+        self.prober: Prober | None = None
         if settings.health_check is not HealthCheck.OFF:
-            prober = Prober(settings, self.pool, connector.check, check_room, rng)
-            self.pool.on_members_changed = prober.follow
+            check = make_check(settings, connector.connect)
+            self.prober = Prober(settings, self.pool, check, check_room, clock, rng)
+            self.pool.on_members_changed = self.prober.follow
+            self.pool.on_suspect = self.prober.suspect
         self.resolver: AresResolver | None = None
         self.discovery: Discovery | None = None
         if not isinstance(settings.target, StaticTarget):
@@ -111,12 +125,12 @@ class Service:
         """Serve. Connections that come before the first endpoint is known wait for it."""
         name, target = self.settings.name, self.settings.target
         if isinstance(target, StaticTarget):
-            self.pool.apply(Answer.of(target.addresses, detail="static"))
+            self.pool.apply(Answer.in_order(target.addresses, detail="static"))
         elif self.discovery is not None:
             spawn(keep_running(self.discovery.run, self._clock), name=f"discovery of {name}")
         for listener in self.listeners:
             listener.start()
-        log.info("%s: %s -> %s (%s)", name, self.listens_on, target, self.settings.balancer.value)
+        log.info("%s: %s -> %s (%s)", name, self.listens_on, target, self.settings.balancer)
 
     def unready(self) -> str:
         """Why READY_WHEN has not come true yet. Once it has, it stays: later trouble is not the kubelet's."""
@@ -136,7 +150,10 @@ class Service:
         return views.snapshot(self.settings, self.pool)
 
     def overview(self) -> dict[str, Any]:
-        return views.overview(self.settings, self.pool, self.listens_on)
+        return views.overview(self.settings, self.pool, self.listens_on, self._clock.now())
+
+    def why(self) -> dict[str, Any]:
+        return views.why(self.settings, self.pool, self._clock)
 
     def dns(self) -> dict[str, Any]:
         servers = self.resolver.servers_and_troubles() if self.resolver is not None else {}
@@ -176,6 +193,8 @@ class App:
                 service.start()
             calm_collector()
             pages = "; ".join(self._pages)
+            if said := engines.remark(self._settings.relay):
+                log.warning("%s", said)
             log.info("headway %s is up, room for %d connections; %s", __version__, self._slots.cap, pages)
             await self._drain_asked.wait()
             await self._drain()
@@ -183,11 +202,19 @@ class App:
 
     def _bind(self, cleanup: AsyncExitStack) -> None:
         resolv_conf = ResolvConfFile()
+        pod = self._settings.pod_name or socket.gethostname()  # Kubernetes names the host after the pod
+        make_relay = engines.start(self._settings, self._clock, cleanup)
         for settings in self._settings.services:
-            service = Service(settings, resolv_conf, self._slots, self._check_room, self._clock)
+            service = Service(
+                settings, resolv_conf, self._slots, self._check_room, self._clock, pod, make_relay
+            )
             self._services.append(service)
             for listener in service.listeners:
                 cleanup.callback(listener.close)
+        if self._settings.fleet is not None:
+            probers = [service.prober for service in self._services if service.prober is not None]
+            fleet = make_fleet(self._settings, resolv_conf, probers, self._clock, random.Random())
+            spawn(keep_running(fleet.run, self._clock), name="size of the fleet")
 
     async def _serve_pages(self, cleanup: AsyncExitStack) -> None:
         pages = (
@@ -236,6 +263,9 @@ class App:
 
     def endpoints(self) -> dict[str, Any]:
         return {"services": [service.overview() for service in self._services]}
+
+    def why(self) -> dict[str, Any]:
+        return {"services": [service.why() for service in self._services]}
 
     def dns(self) -> dict[str, Any]:
         return {"services": [service.dns() for service in self._services]}

@@ -1,16 +1,9 @@
 """The `headway` command: what a person types at a terminal. The container runs `python -m proxy` instead."""
 
-import contextlib
-import json
-import socket
 import sys
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from proxy import __version__, config
 from proxy.config import PREFIX, Balancer, Listen, parse_listen
@@ -18,7 +11,6 @@ from proxy.errors import SettingsError
 from proxy.injector.command import injector
 
 FAILED, WRONG_USE = 1, 2
-ANSWER_WITHIN_S = 5.0
 CLASSIC = """A plain container, for clusters before 1.29. Lost then: the application does not wait for the
 sidecar, init containers cannot use it, both get the signal to end at the same time, a Job does not end by
 itself (POST /quit ends the sidecar), and `kubectl logs` shows the sidecar's unless told otherwise."""
@@ -62,13 +54,21 @@ def run() -> None:
 @commands.command()
 def check() -> None:
     """Show the effective settings and where each came from; end with 2 if any is wrong."""
+    from proxy.datapath import engines
+    from proxy.pool.balancer import factory_of
+
     try:
-        rows = config.load().rows
+        loaded = config.load()
+        for service in loaded.settings.services:
+            factory_of(service)  # a picker of the user's own may be missing
+        engines.chosen(loaded.settings.relay)
     except SettingsError as error:
         raise _end(str(error), WRONG_USE) from None
-    widths = [max(len(getattr(row, column)) for row in rows) for column in ("variable", "value")]
-    for row in rows:
+    widths = [max(len(getattr(row, column)) for row in loaded.rows) for column in ("variable", "value")]
+    for row in loaded.rows:
         print(f"{row.variable:{widths[0]}}  {row.value:{widths[1]}}  {row.origin}")
+    if said := engines.remark(loaded.settings.relay):
+        print(f"headway: {said}", file=sys.stderr)
 
 
 @commands.command()
@@ -107,31 +107,37 @@ def _admin_address(text: str) -> Listen:
     return parse_listen(text)
 
 
+ADMIN = typer.Option(
+    parser=_admin_address,
+    metavar="ADDRESS",
+    envvar=PREFIX + "ADMIN_LISTEN",
+    help="Where the sidecar's admin pages are.",
+)
+
+
 @commands.command()
-def endpoints(
-    admin: Annotated[
-        Listen,
-        typer.Option(
-            parser=_admin_address,
-            metavar="ADDRESS",
-            envvar=PREFIX + "ADMIN_LISTEN",
-            help="Where the sidecar's admin pages are.",
-        ),
-    ] = "127.0.0.1:9901",  # type: ignore[assignment]  # typer hands the text to the parser
-) -> None:
+def endpoints(admin: Annotated[Any, ADMIN] = "127.0.0.1:9901") -> None:
     """Show the endpoints of the sidecar that runs here."""
+    from proxy import show
+
     try:
-        services = _ask(admin, "/endpoints")["services"]
-    except (OSError, HTTPException, ValueError, KeyError) as error:
-        raise _end(f"no admin page at {admin}: {error}. Is the sidecar running?", FAILED) from None
-    named = any("name" in each for service in services for each in service["endpoints"])
-    table = Table("service", "endpoint", *["name"] * named, "state", "open", "picks", box=None)
-    for service in services:
-        for each in service["endpoints"]:
-            name = [each.get("name", "").partition(".")[0]] * named
-            counts = str(each["connections_active"]), str(each["picks"])
-            table.add_row(service["service"], each["endpoint"], *name, each["state"], *counts)
-    Console(markup=False).print(table)  # [fd00::1]:80 is no markup
+        show.endpoints(admin)
+    except show.NoAnswer as error:
+        raise _end(str(error), FAILED) from None
+
+
+@commands.command()
+def why(
+    admin: Annotated[Any, ADMIN] = "127.0.0.1:9901",
+    most: Annotated[int, typer.Option("--last", min=1, max=100, help="How many connections.")] = 20,
+) -> None:
+    """Show why the last connections went where they went."""
+    from proxy import show
+
+    try:
+        show.why(admin, most)
+    except show.NoAnswer as error:
+        raise _end(str(error), FAILED) from None
 
 
 TARGET = typer.Option(help="Where the pods are, for all workloads: host:port or srv://…")
@@ -211,17 +217,3 @@ commands.command()(injector)
 def _end(message: str, status: int) -> typer.Exit:
     print(f"headway: {message}", file=sys.stderr)
     return typer.Exit(status)
-
-
-def _ask(admin: Listen, path: str) -> Any:
-    address = admin.host or "127.0.0.1", admin.port
-    with contextlib.closing(HTTPConnection(*address, timeout=ANSWER_WITHIN_S)) as connection:
-        if admin.path:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(ANSWER_WITHIN_S)
-            connection.sock.connect(admin.path)
-        connection.request("GET", path)
-        with connection.getresponse() as response:
-            if response.status != HTTPStatus.OK:
-                raise HTTPException(f"it answers {response.status} {response.reason}")
-            return json.load(response)

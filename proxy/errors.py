@@ -47,6 +47,13 @@ class ResetEarly(ConnectError):
     checkable = False
 
 
+class SlowConnect(ConnectError):
+    """It took the connection, but far later than its peers do: a node or a network in trouble."""
+
+    reason = "slow_connect"
+    checkable = False
+
+
 class DeadlinePassed(ConnectError):
     """CONNECT_DEADLINE cut the attempt short: that proves nothing about the pod."""
 
@@ -59,6 +66,12 @@ class IdentityChanged(ConnectError):
 
     source: ClassVar[Source] = "internal"
     reason = "identity_changed"
+
+
+class CheckFailed(ConnectError):
+    """The pod took a health check's connection, and its answer is not the one of a well pod."""
+
+    reason = "check_failed"
 
 
 class OutOfDescriptors(ConnectError):
@@ -76,6 +89,13 @@ class NoEndpoint(HeadwayError):
 
     source = "upstream"
     reason = "no_endpoint"
+
+
+class ClientReset(HeadwayError):
+    """The client was gone before a pod was chosen for it."""
+
+    source = "client"
+    reason = "client_reset"
 
 
 _BY_ERRNO: dict[int, type[ConnectError]] = {

@@ -61,12 +61,14 @@ class Listed(NamedTuple):
     """What an answer says of an endpoint beside who it is; a change of it makes no other endpoint.
 
     `priority`: lower ones come first, the others are for failover (RFC 2782). `weight`: its share among those
-    of its priority, 1 on average. `other`: the same pod's address of the other family.
+    of its priority, 1 on average. `other`: the same pod's address of the other family. `place`: its place in a
+    list that a person wrote.
     """
 
     priority: int = 0
     weight: float = 1.0
     other: Address | None = None
+    place: int = 0
 
 
 PLAIN = Listed()  # of whom nothing is said: all alike
@@ -117,6 +119,12 @@ class Answer(msgspec.Struct, frozen=True):
     def of(cls, addresses: Iterable[Address], *, detail: str = "") -> "Answer":
         """An answer that lists `addresses`, all alike."""
         return cls(AnswerKind.ENDPOINTS, dict.fromkeys(map(Identity, addresses), PLAIN), detail=detail)
+
+    @classmethod
+    def in_order(cls, addresses: Iterable[Address], *, detail: str = "") -> "Answer":
+        """An answer that lists `addresses` as a person did: their order may mean something."""
+        placed = {Identity(each): Listed(place=place) for place, each in enumerate(addresses)}
+        return cls(AnswerKind.ENDPOINTS, placed, detail=detail)
 
     @property
     def is_whole(self) -> bool:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, Setting, variable
+from proxy.config.service import SERVICE_FIELDS
+from proxy.config.setting import Setting, variable
+from proxy.config.settings import PROCESS_FIELDS
 from proxy.observe.metrics import METRICS
 
 README = Path(__file__).resolve().parents[1] / "README.md"

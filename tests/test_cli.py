@@ -23,7 +23,8 @@ WRONG_SAYS = """\
 headway: 3 settings are wrong:
   HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort), \
 srv://_port._proto.host or static://ip:port,ip:port
-  HEADWAY_BALANCER=p3c: is not known; did you mean p2c?; allowed: p2c, least_connections, round_robin, random
+  HEADWAY_BALANCER=p3c: is not known; did you mean p2c?; allowed: p2c, least_connections, round_robin, \
+random, peak_ewma, maglev, ordered, or module:factory for one of your own
   HEADWAY_LISTN=:80: is not a setting; did you mean HEADWAY_LISTEN?
 """
 
@@ -165,7 +166,10 @@ def pages(status: int, body: bytes) -> Iterator[str]:
 
 
 def picture(*endpoints: str) -> bytes:
-    numbers = {"state": "ready", "connections_active": 3, "picks": 41}
+    numbers = {
+        **{"state": "ready", "reason": "check passed", "connections_active": 3, "picks": 41},
+        **{"share_last_minute": 0.5, "latency_seconds": 0.0123},
+    }
     listed = [{"endpoint": endpoint, **numbers} for endpoint in endpoints]
     return msgspec.json.encode({"services": [{"service": "web", "endpoints": listed}]})
 
@@ -181,11 +185,38 @@ def test_endpoints(headway: Headway, by: str) -> None:
 
     head, *lines = [line.split() for line in ended.out.splitlines()]
     assert (ended.status, ended.err) == (0, "")
-    assert head == ["service", "endpoint", "state", "open", "picks"]
-    assert lines == [
-        ["web", "10.0.0.1:80", "ready", "3", "41"],
-        ["web", "[fd00::1]:80", "ready", "3", "41"],
+    assert head == ["service", "endpoint", "state", "open", "picks", "share", "latency", "reason"]
+    assert [" ".join(line) for line in lines] == [
+        "web 10.0.0.1:80 ready 3 41 50% 12.3 ms check passed",
+        "web [fd00::1]:80 ready 3 41 50% 12.3 ms check passed",
     ]
+
+
+def test_why(headway: Headway) -> None:
+    """A line for each of the last connections, the newest last: what was compared, who was left out."""
+    picks = [
+        {
+            **{"time": "2026-11-24T10:00:01.500+00:00", "endpoint": "10.0.0.2:80", "tried": ["10.0.0.1:80"]},
+            **{"usable": 2, "excluded": [{"endpoint": "10.0.0.3:80", "reason": "ejected", "why": "refused"}]},
+            **{"from": "usable, priority 0", "scores": [{"endpoint": "10.0.0.2:80", "score": 3}], "note": ""},
+        },
+        {
+            **{"time": "2026-11-24T10:00:00.250+00:00", "endpoint": "10.0.0.1:80", "tried": []},
+            **{"usable": 3, "excluded": [], "from": "probing", "note": ""},
+        },
+    ]
+    with pages(200, msgspec.json.encode({"services": [{"service": "web", "picks": picks}]})) as admin:
+        ended = headway("why", "--admin", admin)
+        latest = headway("why", "--admin", admin, "--last", "1")
+
+    head, *lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert (ended.status, ended.err) == (0, "")
+    assert head == "time service endpoint tried compared because"
+    assert lines == [
+        "10:00:00.250 web 10.0.0.1:80 probing",
+        "10:00:01.500 web 10.0.0.2:80 10.0.0.1:80 10.0.0.2:80 3 usable, priority 0; not 10.0.0.3:80: ejected",
+    ]
+    assert latest.out.splitlines()[1].strip().startswith("10:00:01.500")
 
 
 def test_nobody_listens(headway: Headway) -> None:

@@ -66,12 +66,15 @@ def test_reasons_are_a_closed_list() -> None:
         "Unreachable": "unreachable",
         "IdentityChanged": "identity_changed",
         "ResetEarly": "reset_early",
+        "SlowConnect": "slow_connect",
         "DeadlinePassed": "deadline",
+        "CheckFailed": "check_failed",
         "OutOfDescriptors": "out_of_descriptors",
         "OutOfPorts": "out_of_ports",
         "NoEndpoint": "no_endpoint",
+        "ClientReset": "client_reset",
     }
-    assert {each.source for each in kinds} == {"upstream", "internal"}
+    assert {each.source for each in kinds} == {"client", "upstream", "internal"}
 
 
 def test_a_fault_names_its_variable() -> None:

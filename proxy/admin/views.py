@@ -9,7 +9,10 @@ from proxy.model import Address, Exchange
 from proxy.observe.metrics import EndpointRow, Snapshot
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.servers import Trouble
-from proxy.pool import Heard, Pool
+from proxy.pool import Heard, Picked, Pool
+from proxy.pool.tiers import name_of
+
+EXCLUDED = 20  # of those who could not be picked, at most so many are named
 
 
 def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
@@ -23,8 +26,9 @@ def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
     )
 
 
-def overview(settings: ServiceSettings, pool: Pool, listens_on: str) -> dict[str, Any]:
+def overview(settings: ServiceSettings, pool: Pool, listens_on: str, now: float) -> dict[str, Any]:
     """This service as /endpoints shows it."""
+    whole = sum(recent(each, now) for each in pool.endpoints)
     return {
         "service": settings.name,
         "target": str(settings.target),
@@ -34,10 +38,37 @@ def overview(settings: ServiceSettings, pool: Pool, listens_on: str) -> dict[str
         "answer_age_seconds": _answer_age_s(settings, pool),
         "states": {state.value: count for state, count in pool.states().items() if count},
         "endpoints": [
-            _endpoint(each, held=each.identity in pool.membership.held)
+            _endpoint(each, held=each.identity in pool.held, now=now, whole=whole)
             for each in sorted(pool.endpoints, key=lambda each: each.identity)
         ],
     }
+
+
+def why(settings: ServiceSettings, pool: Pool, clock: SystemClock) -> dict[str, Any]:
+    """The last connections of this service, the newest first: who got each, who could have, who could not."""
+    return {
+        "service": settings.name,
+        "balancer": settings.balancer,
+        "picks": [_picked(each, clock) for each in reversed(pool.picked)],
+    }
+
+
+def _picked(each: Picked, clock: SystemClock) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "time": clock.date(each.at).isoformat(timespec="milliseconds"),
+        "endpoint": each.endpoint.label,
+        "tried": [endpoint.label for endpoint in each.tried],
+        "usable": each.field.usable,
+        "excluded": [
+            {"endpoint": endpoint.label, "reason": reason, "why": endpoint.why}
+            for endpoint, reason in each.field.others[:EXCLUDED]
+        ],
+    }
+    if each.chosen is None:
+        return shown | {"from": "probing: its ejection is over, this connection shows how it is"}
+    pick = each.chosen.pick
+    scores = [{"endpoint": endpoint.label, "score": round(score, 6)} for endpoint, score in pick.scores]
+    return shown | {"from": name_of(each.chosen.tier), "scores": scores, "note": pick.note}
 
 
 def dns(
@@ -55,7 +86,7 @@ def dns(
             else {"server": str(server), "failures": 0, "result": "ok"}
             for server, trouble in servers.items()
         ],
-        "answers": [_answer(each, clock) for each in reversed(pool.history)],
+        "answers": [_answer(each, clock) for each in reversed(pool.roster.history)],
     }
 
 
@@ -92,13 +123,20 @@ def _rows(endpoints: list[Endpoint]) -> list[EndpointRow]:
     return list(rows.values())
 
 
-def _endpoint(each: Endpoint, *, held: bool) -> dict[str, Any]:
+def _endpoint(each: Endpoint, *, held: bool, now: float, whole: int) -> dict[str, Any]:
+    """`whole`: how often any endpoint was picked within the last minute."""
+    latency = each.latency.read(now)
     shown: dict[str, Any] = {
         "endpoint": each.label,
         "state": each.state,
+        "reason": each.why,
         "connections_active": each.in_flight,
         "picks": each.picks,
+        "share_last_minute": round(recent(each, now) / whole, 4) if whole else None,
+        "latency_seconds": None if latency is None else round(latency, 6),
     }
+    if each.ramp < 1:
+        shown["slow_start"] = each.ramp  # what part of its share it gets already
     if each.identity.name:
         shown |= {"name": each.identity.name, "priority": each.priority, "weight": round(each.weight, 4)}
     if each.other is not None:
@@ -106,6 +144,11 @@ def _endpoint(each: Endpoint, *, held: bool) -> dict[str, Any]:
     if held:
         shown["held"] = True  # DNS does not list it: used only while it proves alive
     return shown
+
+
+def recent(each: Endpoint, now: float) -> int:
+    """How often it was picked within the last minute."""
+    return 0 if each.recent_picks is None else each.recent_picks.total(now)
 
 
 def _answer_age_s(settings: ServiceSettings, pool: Pool) -> float | None:

@@ -1,20 +1,22 @@
 """The settings: frozen, typed, read once. The rest of the package never sees the environment."""
 
 from proxy.config.environment import PREFIX, Loaded, Row, from_env, load, variables
-from proxy.config.settings import (
+from proxy.config.service import ServiceSettings
+from proxy.config.settings import Settings
+from proxy.config.targets import DnsTarget, NamedTarget, SrvTarget, StaticTarget, Target
+from proxy.config.values import Listen
+from proxy.config.values import listen as _listen
+from proxy.config.words import (
     AccessLog,
     Balancer,
+    HashKey,
     HealthCheck,
     IpFamily,
     LogFormat,
     LogLevel,
     ReadyWhen,
-    ServiceSettings,
-    Settings,
+    RelayKind,
 )
-from proxy.config.targets import DnsTarget, NamedTarget, SrvTarget, StaticTarget, Target
-from proxy.config.values import Listen
-from proxy.config.values import listen as _listen
 
 parse_listen = _listen.parse
 
@@ -23,6 +25,7 @@ __all__ = [
     "AccessLog",
     "Balancer",
     "DnsTarget",
+    "HashKey",
     "HealthCheck",
     "IpFamily",
     "Listen",
@@ -31,6 +34,7 @@ __all__ = [
     "LogLevel",
     "NamedTarget",
     "ReadyWhen",
+    "RelayKind",
     "Row",
     "ServiceSettings",
     "Settings",

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, ServiceSettings, Setting, Settings, variable
+from proxy.config.service import SERVICE_FIELDS, ServiceSettings
+from proxy.config.setting import Setting, variable
+from proxy.config.settings import PROCESS_FIELDS, Settings
 from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target
 from proxy.config.values import Kind, Listen, nearest
 from proxy.errors import Fault, SettingsError
@@ -23,6 +25,21 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Durations that another one limits.
 AT_MOST = {"connect_timeout_s": "connect_deadline_s", "eject_base_s": "eject_max_s"}
+
+OWN = "module:factory"
+
+# Settings that mean something only beside one of these values of another one.
+NEEDS = {
+    "hash_key": ("balancer", ("maglev", OWN)),
+    "hash_balance_factor": ("balancer", ("maglev",)),
+    "health_port": ("health_check", ("tcp", "http", "grpc")),
+    "health_path": ("health_check", ("http",)),
+    "health_status": ("health_check", ("http",)),
+    "health_host": ("health_check", ("http", "grpc")),
+    "health_service": ("health_check", ("grpc",)),
+    "relay_threads": ("relay", ("auto", "native")),
+    "relay_spin": ("relay", ("auto", "native")),
+}
 
 # What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.
 SERVICE_LINK = re.compile(
@@ -63,10 +80,16 @@ def from_env(env: Mapping[str, str]) -> Loaded:
     services = [reader.service(name) for name in names]
     reader.refuse_unknown()
     reader.refuse_clashes(services, shared)
+    reader.refuse_idle(services, shared)
     if reader.faults:
         raise SettingsError(list(reader.faults.values()))
     built = tuple(ServiceSettings(**fields) for fields in services)
     return Loaded(Settings(services=built, **shared), tuple(reader.rows))
+
+
+def _word(value: Any) -> Any:
+    """The choice that `value` is; whatever a user's own picker is called, it is one of those."""
+    return OWN if ":" in str(value) else value
 
 
 def _prefix(name: str) -> str:
@@ -110,7 +133,7 @@ class _Reader:
     """Walks over one environment and notes what is known, effective and wrong."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
+        self.env = {name: text for name, text in env.items() if not _is_service_link(name, text)}
         self.known = {PREFIX + "SERVICES"}
         self.rows: list[Row] = []
         self.faults: dict[str, Fault] = {}  # by text: a fallback that ten services share is one fault
@@ -224,7 +247,7 @@ class _Reader:
 
     def refuse_unknown(self) -> None:
         for name in sorted(self.env):
-            if not name.startswith(PREFIX) or name in self.known or _is_service_link(name, self.env[name]):
+            if not name.startswith(PREFIX) or name in self.known:
                 continue
             rest = name.removeprefix(PREFIX)
             whole = [rest.removeprefix(own) for own in self.prefixes if rest.startswith(own)]
@@ -235,6 +258,16 @@ class _Reader:
             else:
                 names = sorted({each.removeprefix(PREFIX) for each in self.known})
                 self.fault(name, "is not a setting" + nearest(rest.upper(), names, PREFIX))
+
+    def refuse_idle(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
+        """No setting that none of the services it is for makes use of."""
+        for field, (other, values) in NEEDS.items():
+            those = services if field in SERVICE_FIELDS else [shared | {"prefix": ""}]
+            used = {self._set_by(each["prefix"], field) for each in those if _word(each[other]) in values}
+            for each in those:
+                name = self._set_by(each["prefix"], field)
+                if name and name not in used and each[other] is not None:
+                    self.fault(name, f"means nothing without {variable(other)}={' or '.join(values)}")
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""

@@ -95,3 +95,5 @@ target: Kind[Target] = Kind(
     _target,
     "host:port (the port is the pods' targetPort), srv://_port._proto.host or static://ip:port,ip:port",
 )
+
+hostname: Kind[str] = Kind(_hostname, "a host name")

@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
@@ -86,10 +87,12 @@ def _show_seconds(seconds: float) -> str:
     return f"{seconds * 1000:.13g}ms" if seconds else "0"
 
 
-def share(low: int = 0, high: int = 100) -> Kind[float]:
-    """A share of 1, written in per cent."""
+def share(low: int = 0, high: int = 100, *, zero: str = "") -> Kind[float]:
+    """A share of 1, written in per cent; `zero` says what 0 means where it is allowed below `low`."""
 
     def parse(text: str) -> float:
+        if zero and text in ("0", "0%"):
+            return 0.0
         match = _SHARE.fullmatch(text)
         if match is None:
             raise ValueError("is not a share")
@@ -97,7 +100,8 @@ def share(low: int = 0, high: int = 100) -> Kind[float]:
             raise ValueError("is out of range")
         return round(float(match[1]) / 100, 6)
 
-    return Kind(parse, f"a share such as 50%, from {low}% to {high}%", lambda part: f"{part * 100:.7g}%")
+    allowed = f"a share such as {max(50, low)}%, from {low}% to {high}%"
+    return Kind(parse, allowed + (f", or 0 = {zero}" if zero else ""), lambda part: f"{part * 100:.7g}%")
 
 
 def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
@@ -111,9 +115,32 @@ def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
     return Kind(parse, f"a whole number from {low} to {high}" + (f" (0 = {zero})" if zero else ""))
 
 
+def _status_range(text: str) -> range:
+    low, _, high = text.strip().partition("-")
+    try:
+        found = range(int(low), int(high or low) + 1)
+    except ValueError:
+        raise ValueError(f"has {text!r}, which is not an HTTP status") from None
+    if not (found and found.start >= 100 and found.stop <= 600):
+        raise ValueError(f"has {text!r}, which is no range of HTTP statuses")
+    return found
+
+
+statuses: Kind[tuple[range, ...]] = Kind(
+    lambda text: tuple(map(_status_range, text.split(","))),
+    "HTTP statuses from 100 to 599 and ranges of them, such as 200-299,404",
+    lambda ranges: ",".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in ranges),
+)
+
+
 # --- words --------------------------------------------------------------------------------------
 
 E = TypeVar("E", bound=StrEnum)
+
+
+class _Flag(StrEnum):
+    TRUE = "true"
+    FALSE = "false"
 
 
 def one_of(enum: type[E]) -> Kind[E]:
@@ -128,6 +155,21 @@ def one_of(enum: type[E]) -> Kind[E]:
     return Kind(parse, ", ".join(words))
 
 
+def one_of_or_own(enum: type[E]) -> Kind[str]:
+    """A word of `enum`, or `module:factory` for code of the user's own, which is not looked for here."""
+    words = one_of(enum)
+
+    def parse(text: str) -> str:
+        return text if _FACTORY.fullmatch(text) else words.parse(text).value
+
+    return Kind(parse, f"{words.allowed}, or module:factory for one of your own")
+
+
+flag: Kind[bool] = Kind(
+    lambda text: one_of(_Flag).parse(text) is _Flag.TRUE, "true, false", lambda on: str(on).lower()
+)
+
+
 def nearest(word: str, known: list[str], prefix: str = "") -> str:
     """A hint at the known word that was probably meant, shown after `prefix`; or nothing."""
     import difflib  # only a mistake pays for it
@@ -136,6 +178,18 @@ def nearest(word: str, known: list[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
+def _like(pattern: re.Pattern[str], allowed: str) -> Kind[str]:
+    def parse(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError("has characters that do not belong there")
+        return text
+
+    return Kind(parse, allowed)
+
+
+# RFC 3986: what a path with its query, and a host with its port, may consist of.
+path = _like(re.compile(r"/[\w.~!$&'()*+,;=:@%/?-]*", re.ASCII), "a path such as /healthz?full=1")
+host_header = _like(re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~-]+)(:[0-9]{1,5})?", re.ASCII), "host or host:port")
 plain_text: Kind[str] = Kind(lambda text: text, "any printable text")
 
 

@@ -31,14 +31,16 @@ class Relay(Protocol):
         self,
         client: socket.socket,
         pod: socket.socket,
-        on_pod_byte: Callable[[], None],
+        on_pod_byte: Callable[[float], None],
         retry_before: float,
         owner: object = None,
     ) -> End:
         """Take over both sockets and return when both are closed. `owner` is who they belong to, for abort().
 
-        `on_pod_byte` is called once, with the pod's first byte. Until the time `retry_before`, an end or
-        reset by the pod before any byte flowed gives the client's socket back (0 = never).
+        `on_pod_byte` is called once, with the pod's first byte: how many seconds after the client's first
+        word that came, be it a byte or only its FIN; or after the relay took over, when the pod speaks first.
+        Until the time `retry_before`, an end or reset by the pod before any byte flowed gives the client's
+        socket back (0 = never).
         """
 
     def account(self) -> None:

@@ -71,14 +71,14 @@ class _Pair:
 
     __slots__ = (
         *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "owner", "pod"),
-        *("pod_first", "progress", "quiet_since", "retry_before", "started"),
+        *("pod_first", "progress", "quiet_since", "retry_before", "started", "waiting_since"),
     )
 
     def __init__(
         self,
         client: socket.socket,
         pod: socket.socket,
-        on_pod_byte: Callable[[], None],
+        on_pod_byte: Callable[[float], None],
         retry_before: float,
         owner: object,
         clock: Clock,
@@ -95,7 +95,7 @@ class _Pair:
         self.given_back: socket.socket | None = None
         self.counted = (0, 0)  # bytes to and from the pod that the counters have
         self.progress: tuple[object, ...] = (0, 0, False, None)  # as the last sweep saw it
-        self.quiet_since = clock.now()
+        self.quiet_since = self.waiting_since = clock.now()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -116,8 +116,8 @@ class _Pair:
 
     def _catch_up(self) -> None:
         """Pass on what came before both sides had their transports. One that is lost takes no bytes."""
-        self.client.forward, self.pod.forward = self.pod.transport.write, self._first_from_pod
-        for side in (self.client, self.pod):
+        self.client.forward, self.pod.forward = self._first_from_client, self._first_from_pod
+        for side in (self.pod, self.client):  # in this order: no pod has answered what it has not got yet
             for chunk in side.early if side.other.open else ():
                 side.forward(chunk)
             side.early.clear()
@@ -127,9 +127,14 @@ class _Pair:
             if not side.open:
                 self.lost(side)
 
+    def _first_from_client(self, data: bytes) -> None:
+        self.client.forward = self.pod.transport.write
+        self.waiting_since = self.clock.now()
+        self.pod.transport.write(data)
+
     def _first_from_pod(self, data: bytes) -> None:
         self.pod.forward = self.client.transport.write
-        self.on_pod_byte()
+        self.on_pod_byte(self.clock.now() - self.waiting_since)
         self.client.transport.write(data)
 
     def finished(self, side: _Side) -> None:
@@ -142,6 +147,8 @@ class _Pair:
             self.end(EndReason.COMPLETED)
         else:
             self.pod_first = side is self.pod
+            if not (self.pod_first or side.received):
+                self.waiting_since = self.clock.now()  # its FIN is all the client has to say
             if side.other.open:
                 side.other.transport.write_eof()
 
@@ -243,7 +250,7 @@ class AsyncioRelay:
         self,
         client: socket.socket,
         pod: socket.socket,
-        on_pod_byte: Callable[[], None],
+        on_pod_byte: Callable[[float], None],
         retry_before: float,
         owner: object = None,
     ) -> End:

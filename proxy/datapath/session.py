@@ -5,8 +5,9 @@ import socket
 
 from proxy.config import ServiceSettings
 from proxy.datapath.connector import Connector
+from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.relay import End, Relay
-from proxy.datapath.sockets import reset
+from proxy.datapath.sockets import handshake_s, reset
 from proxy.errors import (
     ConnectError,
     ConnectTimeout,
@@ -22,6 +23,7 @@ from proxy.observe.access import AccessRecord
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
 
+SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
 WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
 
 
@@ -35,6 +37,7 @@ class Sessions:
         connector: Connector,
         relay: Relay,
         clock: Clock,
+        key_of: KeyOf | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -42,6 +45,7 @@ class Sessions:
         self._relay = relay
         self._counters = pool.counters
         self._clock = clock
+        self._key_of = key_of  # for a balancer that hashes
 
     async def serve(self, client: socket.socket) -> None:
         """See one accepted connection through to its end."""
@@ -52,6 +56,8 @@ class Sessions:
             await self._find_and_relay(client, record, started + self._settings.connect_deadline_s)
         except HeadwayError as error:
             record.outcome, record.detail = error.reason, str(error)
+            if error.source == "client":
+                record.ended_by = "client"
         finally:
             self._finish(record, self._clock.now() - started)
 
@@ -59,9 +65,10 @@ class Sessions:
         """Try endpoints until one takes the connection. Raises the last error."""
         tried: list[Endpoint] = []
         try:
+            key = 0 if self._key_of is None else await self._key_of(client)
             if not self._pool.members:
                 await self._wait_for_endpoint(deadline)
-            while (again := await self._try_next(client, record, tried, deadline)) is not None:
+            while (again := await self._try_next(client, key, record, tried, deadline)) is not None:
                 client = again
         finally:
             if client.fileno() >= 0:  # no pod took it; a clean end would pass for an empty reply
@@ -78,12 +85,12 @@ class Sessions:
             self._counters.waiting -= 1
 
     async def _try_next(
-        self, client: socket.socket, record: AccessRecord, tried: list[Endpoint], deadline: float
+        self, client: socket.socket, key: int, record: AccessRecord, tried: list[Endpoint], deadline: float
     ) -> socket.socket | None:
         """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
         if self._clock.now() >= deadline - WORTH_TRYING_S:
             raise NoEndpoint("none was known in time")
-        with self._pool.lease(tried) as lease:
+        with self._pool.lease(tried, key) as lease:
             self._counters.retries += bool(tried)
             tried.append(lease.endpoint)
             record.endpoint, record.attempts = lease.endpoint.label, len(tried)
@@ -102,8 +109,9 @@ class Sessions:
                 return client
 
     def _may_retry(self, tried: list[Endpoint], deadline: float) -> bool:
-        in_time = self._clock.now() < deadline - WORTH_TRYING_S
-        return in_time and len(tried) < self._settings.connect_attempts and self._pool.has_other_than(tried)
+        if self._clock.now() >= deadline - WORTH_TRYING_S or len(tried) >= self._settings.connect_attempts:
+            return False
+        return self._pool.has_other_than(tried) and self._pool.may_retry()  # which spends: asked last
 
     async def _attempt(self, client: socket.socket, lease: Lease, deadline: float) -> End:
         """Connect to the leased endpoint and relay. Raises ConnectError."""
@@ -116,10 +124,12 @@ class Sessions:
             if patience_s < due_s - WORTH_TRYING_S:
                 raise DeadlinePassed(f"only {patience_s:.3g} s were left") from error
             raise
-        self._counters.connect_seconds.observe(self._clock.now() - started)
+        took_s = self._clock.now() - started
+        self._counters.connect_seconds.observe(took_s)
         if lease.endpoint.replaced:
             pod.close()
             raise IdentityChanged("another pod has its address now")
+        lease.connected(took_s if took_s < SUSPECT_S else handshake_s(pod) or took_s)
         return await self._relay.run(client, pod, lease.succeeded, deadline, lease.endpoint)
 
     def _conclude(self, record: AccessRecord, lease: Lease, end: End) -> None:

@@ -11,6 +11,7 @@ from proxy.model import Address
 # A third of the idle time between probes, three of them: dead after twice the idle time.
 KEEPALIVE_PROBES = 3
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+_TCP_INFO = struct.Struct("=68xI28xI")  # struct tcp_info, linux/tcp.h: tcpi_rtt and tcpi_total_retrans
 
 
 class Tuning(msgspec.Struct, frozen=True):
@@ -50,6 +51,13 @@ def arm_reset(sock: socket.socket) -> None:
     """Let the next close of `sock` send a reset: a clean end would make half a reply look whole."""
     with suppress(OSError):  # closed already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+
+
+def handshake_s(sock: socket.socket) -> float | None:
+    """How long the kernel saw the pod take to answer the SYN; None when it had to be sent again."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    rtt_us, retransmitted = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
+    return None if retransmitted else rtt_us / 1e6
 
 
 def reset(sock: socket.socket) -> None:

@@ -36,7 +36,9 @@ class ServiceCounters:
         "ejections",
         "health_checks",
         "outcomes",
+        "panics",
         "retries",
+        "sheds",
         "waiting",
     )
 
@@ -49,6 +51,8 @@ class ServiceCounters:
         self.bytes_from_pods = 0
         self.ejections: Counter[str] = Counter()
         self.health_checks: Counter[str] = Counter()
+        self.sheds: Counter[str] = Counter()
+        self.panics: Counter[str] = Counter()
         self.dns_queries: Counter[str] = Counter()
         self.connect_seconds = Histogram(CONNECT_BOUNDS_S)
         self.connection_seconds = Histogram(CONNECTION_BOUNDS_S)

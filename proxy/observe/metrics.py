@@ -33,6 +33,14 @@ METRICS: dict[str, Declared] = {
     "headway_connection_seconds": Declared("histogram", ("service",), "Time from accept to close"),
     "headway_bytes_total": Declared("counter", ("service", "direction"), "Bytes relayed, by direction"),
     "headway_retries_total": Declared("counter", ("service",), "Attempts after the first of a connection"),
+    "headway_sheds_total": Declared(
+        "counter", ("service", "reason"), "Connections given up for want of a budget, by which"
+    ),
+    "headway_panics_total": Declared(
+        "counter",
+        ("service", "reason"),
+        "Times that endpoints in trouble were used all the same: too few were left, or all failed at once",
+    ),
     "headway_ejections_total": Declared(
         "counter", ("service", "reason"), "Endpoints ejected, by the failure that did it"
     ),
@@ -101,6 +109,8 @@ def _samples(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...], float |
     yield "headway_bytes_total", ("to_pod",), counters.bytes_to_pods
     yield "headway_bytes_total", ("from_pod",), counters.bytes_from_pods
     yield "headway_retries_total", (), counters.retries
+    yield from _by_label("headway_sheds_total", counters.sheds)
+    yield from _by_label("headway_panics_total", counters.panics)
     yield from _by_label("headway_ejections_total", counters.ejections)
     yield from _by_label("headway_health_checks_total", counters.health_checks)
     yield from _by_label("headway_dns_queries_total", counters.dns_queries)

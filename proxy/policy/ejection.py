@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+LONGER = 0.2  # at most: a fleet that ejected a pod at once does not come back to it at once
 MAX_DOUBLINGS = 64  # any maximum is reached by then; a pod that is dead for days would overflow the float
 
 
@@ -48,8 +49,10 @@ def room_to_eject(rule: EjectionRule, members: int, others_out: int, others_usab
     return others_usable and others_out < max(1, int(members * rule.share))
 
 
-def failed(state: Ejection, rule: EjectionRule, now: float, room: bool, checkable: bool = True) -> Ejection:
-    """After one more failed connection; `room` is room_to_eject()'s answer."""
+def failed(
+    state: Ejection, rule: EjectionRule, now: float, room: bool, checkable: bool = True, luck: float = 0.0
+) -> Ejection:
+    """After one more failed connection; `room` is room_to_eject()'s answer, `luck` from 0 to 1."""
     if state.phase is Phase.EJECTED:
         return state  # tried as the last resort: that it still fails is no news
     failures = state.failures + 1
@@ -58,7 +61,8 @@ def failed(state: Ejection, rule: EjectionRule, now: float, room: bool, checkabl
         return Ejection(state.phase, failures, state.times, state.until)
     lately = now - state.until <= rule.max_s
     times = state.times + 1 if lately else 1
-    length = min(rule.base_s * 2.0 ** min(times - 1, MAX_DOUBLINGS), rule.max_s)
+    longer = 1 + LONGER * luck
+    length = min(rule.base_s * 2.0 ** min(times - 1, MAX_DOUBLINGS) * longer, rule.max_s)
     return Ejection(Phase.EJECTED, failures, times, now + length, checkable)
 
 

@@ -5,6 +5,10 @@ from enum import StrEnum
 from proxy.model import PLAIN, Address, Identity, Listed
 from proxy.policy.ejection import Ejection, Phase
 from proxy.policy.health import Health, Status
+from proxy.policy.load import PeakEwma
+from proxy.policy.sliding import SlidingCount
+
+NEVER = float("-inf")
 
 
 class State(StrEnum):
@@ -15,6 +19,7 @@ class State(StrEnum):
     UNHEALTHY = "unhealthy"
     EJECTED = "ejected"
     PROBING = "probing"
+    STANDBY = "standby"  # not in this pod's subset: neither used nor checked
     DRAINING = "draining"  # gone from discovery; its connections live on
 
     @property
@@ -26,8 +31,20 @@ class Endpoint:
     """`in_flight` counts leases, `picks` all there ever were. Compared by identity: same pod, same object."""
 
     __slots__ = (
-        *("alive", "ejection", "gone_at", "health", "identity", "in_flight", "label", "other", "picks"),
-        *("priority", "probe_since", "replaced", "turned", "weight"),
+        *("alive", "connect_s", "ejection", "failed_at", "gone_at", "health", "identity", "in_flight"),
+        *(
+            "label",
+            "latency",
+            "other",
+            "picks",
+            "place",
+            "priority",
+            "probe_since",
+            "ramp",
+            "rank",
+            "recent_picks",
+        ),
+        *("replaced", "standby", "succeeded_at", "turned", "warming_since", "weight", "why"),
     )
 
     def __init__(self, identity: Identity, health: Health) -> None:
@@ -35,17 +52,32 @@ class Endpoint:
         self.label = str(identity.address)
         self.health = health
         self.ejection = Ejection()
+        self.why = ""  # what last changed its state
         self.in_flight = 0
         self.picks = 0
+        self.recent_picks: SlidingCount | None = None  # made with its first connection
+        self.latency = PeakEwma()  # from connect to first byte
+        self.connect_s: float | None = None  # how long the last connect took
         self.alive: bool | None = None  # what the last check or connection showed
+        self.succeeded_at = NEVER  # when a connection to it last worked
+        self.failed_at = NEVER  # when a connection or a check last failed
         self.probe_since: float | None = None  # when the one probing connection was handed out
         self.gone_at: float | None = None  # when discovery stopped listing it
         self.replaced = False  # another pod has its address: no byte of a client's may go there
         self.turned = False  # whether its other address is used
+        self.standby = False
+        self.rank = 0  # its place in this pod's own order, for subsets
+        self.warming_since: float | None = None  # when it came or recovered, during its slow start
+        self.ramp = 1.0  # what part of its weight counts meanwhile
         self.follow(PLAIN)
 
     def follow(self, listed: Listed) -> None:
-        self.priority, self.weight, self.other = listed
+        self.priority, self.weight, self.other, self.place = listed
+
+    @property
+    def effective_weight(self) -> float:
+        """nginx's term: its weight, as far as it counts already."""
+        return self.weight * self.ramp
 
     @property
     def address(self) -> Address:
@@ -80,6 +112,8 @@ class Endpoint:
     def state(self) -> State:
         if self.gone_at is not None:
             return State.DRAINING
+        if self.standby:
+            return State.STANDBY
         if self.ejection.phase is not Phase.SERVING:
             return State(self.ejection.phase.value)
         if self.health.usable:

@@ -2,6 +2,8 @@
 
 from proxy.pool.history import Heard
 from proxy.pool.lease import Lease
-from proxy.pool.pool import FORGET_AFTER_S, Pool
+from proxy.pool.picked import Picked
+from proxy.pool.pool import Pool
+from proxy.pool.roster import FORGET_AFTER_S
 
-__all__ = ["FORGET_AFTER_S", "Heard", "Lease", "Pool"]
+__all__ = ["FORGET_AFTER_S", "Heard", "Lease", "Picked", "Pool"]

@@ -10,7 +10,7 @@ from proxy.policy.endpoint import Endpoint
 class Owner(Protocol):
     """Who hears what became of a lease; the pool is one."""
 
-    def connection_succeeded(self, endpoint: Endpoint) -> None: ...
+    def connection_succeeded(self, lease: "Lease", waited_s: float | None) -> None: ...
     def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None: ...
     def release(self, lease: "Lease") -> None: ...
 
@@ -21,22 +21,28 @@ class Lease:
     Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
-    __slots__ = ("_owner", "address", "endpoint", "probe_since", "reported")
+    __slots__ = ("_owner", "address", "connect_s", "endpoint", "is_retry", "probe_since", "reported")
 
-    def __init__(self, owner: Owner, endpoint: Endpoint, probe_since: float | None) -> None:
+    def __init__(self, owner: Owner, endpoint: Endpoint, probe_since: float | None, is_retry: bool) -> None:
         self._owner = owner
         self.reported = False
         self.endpoint = endpoint
         self.address = endpoint.address  # the one of its addresses to connect to
+        self.connect_s: float | None = None
         self.probe_since = probe_since  # when this is the connection that probes it
+        self.is_retry = is_retry
 
     def __enter__(self) -> "Lease":
         return self
 
-    def succeeded(self) -> None:
+    def connected(self, seconds: float) -> None:
+        self.connect_s = seconds
+
+    def succeeded(self, waited_s: float | None = None) -> None:
+        """The pod's first byte came, `waited_s` after the client's; or the connection ended well without."""
         if not self.reported:
             self.reported = True
-            self._owner.connection_succeeded(self.endpoint)
+            self._owner.connection_succeeded(self, waited_s)
 
     def failed(self, error: ConnectError) -> None:
         """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""

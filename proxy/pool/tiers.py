@@ -1,42 +1,77 @@
 """Keeps one snapshot to pick from for each tier of endpoints, the better ones first."""
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 from proxy.model import Identity, Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import Picker, make_picker
+from proxy.policy.pickers import Factory, Pick, Picker, PickInfo
 
 DOUBTFUL, LAST_RESORT = 1 << 16, 1 << 17  # after all of SRV's priorities: a doubtful pod beats none
 
 
-def tier_of(endpoint: Endpoint, held: Set[Identity]) -> int:
+def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: bool) -> int:
     """SRV's priority; after those who is unusable, then who is neither in DNS nor proven to live."""
     if endpoint.identity in held and not endpoint.proven:
         return LAST_RESORT
-    return endpoint.priority if endpoint.usable else DOUBTFUL
+    return endpoint.priority if endpoint.usable or panicking else DOUBTFUL
+
+
+def name_of(tier: int) -> str:
+    """A tier in words."""
+    if tier == LAST_RESORT:
+        return "last resort: not in DNS, not proven to live"
+    return "doubtful: no better one was left" if tier == DOUBTFUL else f"usable, priority {tier}"
+
+
+class Field(NamedTuple):
+    """Who was there to be picked, as a snapshot saw it: `others` were not used, with the reason."""
+
+    usable: int
+    others: tuple[tuple[Endpoint, str], ...]
+    panicking: bool
+
+
+class Chosen(NamedTuple):
+    tier: int
+    pick: Pick
 
 
 class Tiers:
-    """Replaced tier by tier, whole snapshots: nobody changes what the data path picks from."""
+    """Replaced tier by tier, whole snapshots: nobody changes what the data path picks from.
 
-    def __init__(self, algorithm: str, rng: Rng) -> None:
-        self._algorithm = algorithm
+    `panic_below`: the share of usable endpoints below which all are used, as Envoy's healthy panic threshold.
+    """
+
+    def __init__(self, factory: Factory, panic_below: float, rng: Rng) -> None:
+        self._factory = factory
+        self._panic_below = panic_below
         self._rng = rng
         self.pickers: dict[int, Picker] = {}
+        self.field = Field(0, (), False)
 
-    def publish(self, endpoints: Iterable[Endpoint], held: Set[Identity]) -> None:
+    def publish(self, endpoints: Sequence[Endpoint], held: Set[Identity]) -> None:
         """New snapshots of `endpoints`; each algorithm goes on where it stood in its tier."""
+        others = tuple((each, why) for each in endpoints if (why := _reason(each, held)))
+        usable = len(endpoints) - len(others)
+        self.field = Field(usable, others, usable < self._panic_below * len(endpoints))
         tiers: dict[int, list[Endpoint]] = {}
         for endpoint in endpoints:
-            tiers.setdefault(tier_of(endpoint, held), []).append(endpoint)
+            tiers.setdefault(tier_of(endpoint, held, self.field.panicking), []).append(endpoint)
         self.pickers = {
-            tier: make_picker(self._algorithm, tiers[tier], self._rng, self.pickers.get(tier))
-            for tier in sorted(tiers)
+            tier: self._factory(tiers[tier], self._rng, self.pickers.get(tier)) for tier in sorted(tiers)
         }
 
-    def pick(self, tried: Collection[Endpoint]) -> Endpoint | None:
-        """The endpoint of the next connection, none of `tried`, from the first tier that has one."""
-        for picker in self.pickers.values():
-            if endpoint := picker.pick(tried, self._rng):
-                return endpoint
+    def pick(self, info: PickInfo) -> Chosen | None:
+        """The endpoint of the next connection, none of those tried, from the first tier that has one."""
+        for tier, picker in self.pickers.items():
+            if pick := picker.pick(info):
+                return Chosen(tier, pick)
         return None
+
+
+def _reason(endpoint: Endpoint, held: Set[Identity]) -> str:
+    """Why it is not used while others may be; nothing if it is."""
+    if not endpoint.usable:
+        return endpoint.state.value
+    return "not in DNS" if endpoint.identity in held and not endpoint.proven else ""

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Balancer, Listen, Loaded, Row, from_env
-from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, variable
+from proxy.config.service import SERVICE_FIELDS
+from proxy.config.setting import variable
+from proxy.config.settings import PROCESS_FIELDS
 from proxy.errors import SettingsError
 from tests.config.refusals import faults
 
@@ -55,7 +57,7 @@ def test_space_around_a_value_is_nothing() -> None:
     loaded = from_env({"HEADWAY_TARGET": " web:80\n", "HEADWAY_BALANCER": "Random "})
 
     assert row(loaded, "HEADWAY_TARGET") == Row("HEADWAY_TARGET", "web:80", "environment")
-    assert loaded.settings.services[0].balancer is Balancer.RANDOM
+    assert loaded.settings.services[0].balancer == Balancer.RANDOM
 
 
 def test_off_is_shown_like_any_other_value() -> None:
@@ -83,7 +85,8 @@ def test_every_fault_at_once() -> None:
         "HEADWAY_TARGET=web: has no port; allowed: host:port (the port is the pods' targetPort),"
         " srv://_port._proto.host or static://ip:port,ip:port",
         "HEADWAY_BALANCER=p3c: is not known; did you mean p2c?;"
-        " allowed: p2c, least_connections, round_robin, random",
+        " allowed: p2c, least_connections, round_robin, random, peak_ewma, maglev, ordered,"
+        " or module:factory for one of your own",
         "HEADWAY_DNS_INTERVAL=5: is not a duration;"
         " allowed: a duration such as 250ms, 5s or 1m, from 100ms to 1h",
         "HEADWAY_CONNECT_ATTEMPTS=: is empty; allowed: a whole number from 1 to 100",
@@ -153,7 +156,7 @@ def test_kubernetes_service_links(name: str, text: str) -> None:
     "name,text",
     [
         ("HEADWAY_PORT", "8080"),
-        ("HEADWAY_HEALTH_PORT", "8080"),
+        ("HEADWAY_HEALTHY_PORT", "8080"),
         ("HEADWAY_SERVICE_HOST", "web"),
         ("HEADWAY_SERVICE_PORT", "tcp"),
         ("HEADWAY_HOST", "10.0.0.1"),

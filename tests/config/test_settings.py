@@ -3,12 +3,18 @@
 import pytest
 
 from proxy.config import Listen, Row, from_env
-from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, Setting, variable
+from proxy.config.service import SERVICE_FIELDS
+from proxy.config.setting import Setting, variable
+from proxy.config.settings import PROCESS_FIELDS
 from proxy.errors import SettingsError
 
 DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
+    "FLEET": "none",
     "DRAIN_TIMEOUT": "25s",
     "DRAIN_QUIET": "1s",
+    "RELAY": "auto",
+    "RELAY_THREADS": "1",
+    "RELAY_SPIN": "false",
     "TELEMETRY_LISTEN": ":9902",
     "ADMIN_LISTEN": "127.0.0.1:9901",
     "LOG_LEVEL": "info",
@@ -18,6 +24,11 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "TARGET": "web.shop:8080",
     "LISTEN": "127.0.0.1:8080",
     "BALANCER": "p2c",
+    "HASH_KEY": "client",
+    "HASH_BALANCE_FACTOR": "125%",
+    "SUBSET_SIZE": "0",
+    "SLOW_START": "10s",
+    "PANIC_THRESHOLD": "0%",
     "DNS_INTERVAL": "5s",
     "DNS_SERVERS": "those of resolv.conf",
     "DNS_TIMEOUT": "2s",
@@ -29,6 +40,13 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "HEALTH_TIMEOUT": "1s",
     "HEALTH_RISE": "2",
     "HEALTH_FALL": "3",
+    "HEALTH_PORT": "where connections go",
+    "HEALTH_PATH": "/",
+    "HEALTH_HOST": "the target's host",
+    "HEALTH_STATUS": "200-399",
+    "HEALTH_SERVICE": "the server as a whole",
+    "HEALTH_PASSIVE_FIRST": "true",
+    "HEALTH_BUDGET": "20",
     "EJECT_AFTER": "3",
     "EJECT_BASE": "5s",
     "EJECT_MAX": "5m",
@@ -36,6 +54,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "CONNECT_TIMEOUT": "1s",
     "CONNECT_ATTEMPTS": "3",
     "CONNECT_DEADLINE": "5s",
+    "RETRY_BUDGET": "20%",
     "IDLE_TIMEOUT": "1h",
     "HALF_CLOSE_TIMEOUT": "1m",
     "TCP_KEEPALIVE": "30s",
@@ -75,6 +94,7 @@ def test_a_default_in_the_code_is_the_value_shown() -> None:
 LIMITS = {  # setting: the smallest and the largest value, and what 0 means if it is allowed
     "DRAIN_TIMEOUT": ("1ms", "24h", "at once"),
     "DRAIN_QUIET": ("1ms", "1h", "no wait"),
+    "RELAY_THREADS": ("1", "64", ""),
     "DNS_INTERVAL": ("100ms", "1h", ""),
     "DNS_TIMEOUT": ("50ms", "1m", ""),
     "DNS_HOLD": ("1ms", "24h", "believed at once"),
@@ -82,6 +102,11 @@ LIMITS = {  # setting: the smallest and the largest value, and what 0 means if i
     "HEALTH_TIMEOUT": ("10ms", "1m", ""),
     "HEALTH_RISE": ("1", "100", ""),
     "HEALTH_FALL": ("1", "100", ""),
+    "HEALTH_BUDGET": ("0", "10000", "no limit"),
+    "SUBSET_SIZE": ("0", "10000", "all"),
+    "SLOW_START": ("100ms", "1h", "off"),
+    "PANIC_THRESHOLD": ("0%", "100%", ""),
+    "RETRY_BUDGET": ("0%", "1000%", ""),
     "EJECT_AFTER": ("0", "1000", "off"),
     "EJECT_BASE": ("100ms", "1h", ""),
     "EJECT_MAX": ("100ms", "24h", ""),
@@ -118,10 +143,13 @@ def test_limits(name: str, low: str, high: str, zero: str) -> None:
 
 
 WORDS = {
-    "BALANCER": "p2c, least_connections, round_robin, random",
+    "BALANCER": "p2c, least_connections, round_robin, random, peak_ewma, maglev, ordered",
     "IP_FAMILY": "auto, ipv4, ipv6",
-    "HEALTH_CHECK": "tcp, off",
+    "HEALTH_CHECK": "tcp, http, grpc, off",
+    "HEALTH_PASSIVE_FIRST": "true, false",
     "READY_WHEN": "listening, resolved, endpoint",
+    "RELAY": "auto, native, asyncio",
+    "RELAY_SPIN": "true, false",
     "ACCESS_LOG": "off, failures, all",
     "LOG_LEVEL": "debug, info, warning, error",
     "LOG_FORMAT": "auto, json, text",
@@ -134,20 +162,11 @@ def test_words(name: str, words: str) -> None:
     for word in words.split(", "):
         assert rows(**{name: word})[f"HEADWAY_{name}"].value == word
 
-    with pytest.raises(SettingsError, match=f"HEADWAY_{name}=nothing: is not known.*; allowed: {words}$"):
+    with pytest.raises(SettingsError, match=f"HEADWAY_{name}=nothing: is not known.*; allowed: {words}(,|$)"):
         rows(**{name: "nothing"})
 
 
 LATER = [
-    "HASH_KEY",
-    "SUBSET_SIZE",
-    "SLOW_START",
-    "PANIC_THRESHOLD",
-    "HEALTH_PATH",
-    "HEALTH_PORT",
-    "HEALTH_STATUS",
-    "HEALTH_PASSIVE_FIRST",
-    "RETRY_BUDGET",
     "SPARE_CONNECTIONS",
     "SPARE_MAX_AGE",
     "MAX_CONNECTIONS",
@@ -157,8 +176,6 @@ LATER = [
     "CLOSE_ON_UNHEALTHY",
     "PROXY_PROTOCOL_SEND",
     "PROXY_PROTOCOL_ACCEPT",
-    "RELAY",
-    "RELAY_THREADS",
     "PROTOCOL",
 ]
 
@@ -171,21 +188,98 @@ def test_settings_that_do_not_exist_yet(name: str, text: str) -> None:
         rows(**{name: text})
 
 
+def test_values_that_do_not_exist_yet() -> None:
+    """A choice that this version does not have is refused with those it has."""
+    with pytest.raises(SettingsError, match=r"HEADWAY_TARGET=k8s://web: .* not known.*; allowed: "):
+        rows(TARGET="k8s://web")
+
+
+# --- choices that bring settings of their own ---------------------------------------------------
+
+ITS_OWN = [  # setting, value, what else makes it mean something, and what does not
+    ("HASH_KEY", "pod", {"BALANCER": "maglev"}, {"BALANCER": "p2c"}),
+    ("HASH_KEY", "sni", {"BALANCER": "mine:make"}, {}),
+    ("HASH_BALANCE_FACTOR", "200%", {"BALANCER": "maglev"}, {}),
+    ("HEALTH_PATH", "/healthz?full=1", {"HEALTH_CHECK": "http"}, {"HEALTH_CHECK": "grpc"}),
+    ("HEALTH_STATUS", "200-299,404", {"HEALTH_CHECK": "http"}, {"HEALTH_CHECK": "tcp"}),
+    ("HEALTH_HOST", "web.shop:80", {"HEALTH_CHECK": "grpc"}, {"HEALTH_CHECK": "tcp"}),
+    ("HEALTH_SERVICE", "shop.Orders", {"HEALTH_CHECK": "grpc"}, {"HEALTH_CHECK": "http"}),
+    ("HEALTH_PORT", "8081", {}, {"HEALTH_CHECK": "off"}),
+    ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
+    ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
+]
+
+
+@pytest.mark.parametrize("name,text,beside,without", ITS_OWN)
+def test_settings_of_a_choice(name: str, text: str, beside: dict[str, str], without: dict[str, str]) -> None:
+    """A setting that means something only beside another one is refused without it, not ignored."""
+    assert rows(**{name: text} | beside)[f"HEADWAY_{name}"].value == text
+
+    with pytest.raises(
+        SettingsError, match=f"HEADWAY_{name}=.*: means nothing without (BALANCER|HEALTH_CHECK|RELAY)="
+    ):
+        rows(**{name: text} | without)
+
+
+def test_a_setting_for_one_of_several_services() -> None:
+    """What all services share may be for one of them only; what is a service's own must be for it."""
+    two = {
+        "HEADWAY_SERVICES": "a,b",
+        "HEADWAY_A_TARGET": "a:80",
+        "HEADWAY_B_TARGET": "b:81",
+        "HEADWAY_A_HEALTH_CHECK": "http",
+    }
+    assert from_env(two | {"HEADWAY_HEALTH_PATH": "/well"}).settings.services[0].health_path == "/well"
+
+    with pytest.raises(SettingsError, match="HEADWAY_B_HEALTH_PATH=/well: means nothing"):
+        from_env(two | {"HEADWAY_B_HEALTH_PATH": "/well"})
+
+
 @pytest.mark.parametrize(
-    "name,text",
+    "name,text,problem",
     [
-        ("BALANCER", "peak_ewma"),
-        ("BALANCER", "maglev"),
-        ("BALANCER", "ordered"),
-        ("HEALTH_CHECK", "http"),
-        ("HEALTH_CHECK", "grpc"),
-        ("TARGET", "k8s://web"),
+        ("HEALTH_STATUS", "99", "no range of HTTP statuses"),
+        ("HEALTH_STATUS", "200-600", "no range of HTTP statuses"),
+        ("HEALTH_STATUS", "300-200", "no range of HTTP statuses"),
+        ("HEALTH_STATUS", "ok", "not an HTTP status"),
+        ("HEALTH_PATH", "well", "characters"),
+        ("HEALTH_PATH", "/a b", "characters"),
+        ("HEALTH_HOST", "http://web", "characters"),
+        ("HEALTH_PORT", "0", "out of range"),
+        ("HEALTH_PORT", "65536", "out of range"),
     ],
 )
-def test_values_that_do_not_exist_yet(name: str, text: str) -> None:
-    """A choice that this version does not have is refused with those it has."""
-    with pytest.raises(SettingsError, match=f"HEADWAY_{name}={text}: .* not known.*; allowed: "):
-        rows(**{name: text})
+def test_wrong_values_for_checks(name: str, text: str, problem: str) -> None:
+    """What cannot be asked of a pod is refused at the start."""
+    with pytest.raises(SettingsError, match=f"HEADWAY_{name}=.*{problem}.*; allowed: "):
+        rows(**{name: text, "HEALTH_CHECK": "http"})
+
+
+@pytest.mark.parametrize("text", ["mine:Picker", "company.balancing.sticky:make"])
+def test_a_balancer_of_the_users_own(text: str) -> None:
+    """module:factory is taken as it is; nothing is imported for it, as webhooks read settings as well."""
+    assert rows(BALANCER=text)["HEADWAY_BALANCER"].value == text
+
+
+@pytest.mark.parametrize("text", ["mine:", ":make", "mine:a b", "mine.py:make()", "a:b:c", "../x:y"])
+def test_no_balancer_of_anyones(text: str) -> None:
+    """Whatever is neither a word nor module:factory is refused with both forms."""
+    with pytest.raises(
+        SettingsError, match=r"HEADWAY_BALANCER=.*: is not known.*; allowed: p2c.*module:factory"
+    ):
+        rows(BALANCER=text)
+
+
+@pytest.mark.parametrize(
+    "text,allowed", [("0%", True), ("100%", True), ("1000%", True), ("99%", False), ("1001%", False)]
+)
+def test_the_bound_of_maglev(text: str, allowed: bool) -> None:
+    """An endpoint may always have the mean; 0% is no bound at all."""
+    if allowed:
+        assert rows(BALANCER="maglev", HASH_BALANCE_FACTOR=text)["HEADWAY_HASH_BALANCE_FACTOR"].value == text
+        return
+    with pytest.raises(SettingsError, match=r"out of range; allowed: .* from 100% to 1000%, or 0 = no bound"):
+        rows(BALANCER="maglev", HASH_BALANCE_FACTOR=text)
 
 
 @pytest.mark.parametrize("field,setting", (SERVICE_FIELDS | PROCESS_FIELDS).items())

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Balancer
-from proxy.config.settings import PROCESS_FIELDS, SERVICE_FIELDS, Setting
+from proxy.config.service import SERVICE_FIELDS
+from proxy.config.setting import Setting
+from proxy.config.settings import PROCESS_FIELDS
 from proxy.config.values import count, duration, one_of, plain_text, share
 from tests.config.refusals import problem
 
@@ -149,7 +151,7 @@ def test_words() -> None:
     kind = one_of(Balancer)
 
     assert kind.parse("P2C") is Balancer.P2C
-    assert kind.allowed == "p2c, least_connections, round_robin, random"
+    assert kind.allowed == "p2c, least_connections, round_robin, random, peak_ewma, maglev, ordered"
     assert problem(kind, "roundrobin") == "is not known; did you mean round_robin?"
     assert problem(kind, "xyz") == "is not known"
 

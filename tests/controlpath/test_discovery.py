@@ -58,7 +58,7 @@ def test_a_broken_name_server_never_shrinks_the_pool(mode: Mode) -> None:
             await world.discovery.poll()
 
         assert world.ips == sorted(IPS)
-        assert world.pool.last_good_at == 1000.0  # anyone can see how old the answer is
+        assert world.pool.roster.last_good_at == 1000.0  # anyone can see how old the answer is
 
     with_world(test)
 

@@ -24,10 +24,10 @@ async def polls(world: World, count: int) -> list[float]:
     """When the first so many polls were decided on, on the world's clock."""
 
     async def enough() -> bool:
-        return len(world.pool.history) >= count
+        return len(world.pool.roster.history) >= count
 
     await eventually(enough)
-    return [heard.at for heard in world.pool.history]
+    return [heard.at for heard in world.pool.roster.history]
 
 
 def test_a_hiccup_changes_nothing() -> None:
@@ -48,7 +48,7 @@ def test_a_hiccup_changes_nothing() -> None:
         polling = spawn(world.discovery.run(), name="discovery")
         await polls(world, 3)
 
-        assert [heard.decision for heard in world.pool.history] == ["obeyed", "guarded", "obeyed"]
+        assert [heard.decision for heard in world.pool.roster.history] == ["obeyed", "guarded", "obeyed"]
         assert changes == []
         assert world.pool.members == members
         assert not world.pool.membership.held
@@ -71,10 +71,10 @@ def test_what_repeats_is_obeyed_by_the_second_poll() -> None:
 
         assert (first - began, second - began) == (0.0, 1.25)
         assert world.ips == TEN[:2]
-        assert [heard.decision for heard in world.pool.history] == ["obeyed", "guarded", "obeyed"]
+        assert [heard.decision for heard in world.pool.roster.history] == ["obeyed", "guarded", "obeyed"]
 
         await asyncio.sleep(0.02)
-        assert len(world.pool.history) == 3  # and then it is calm again
+        assert len(world.pool.roster.history) == 3  # and then it is calm again
         polling.cancel()
 
     with_guard(test)
@@ -174,6 +174,6 @@ def test_each_half_of_an_answer_alone_is_no_shrink() -> None:
             await world.discovery.poll()
 
         assert world.ips == sorted([*TEN[:2], *v6])
-        assert [heard.decision for heard in world.pool.history] == ["obeyed"] * 3
+        assert [heard.decision for heard in world.pool.roster.history] == ["obeyed"] * 3
 
     with_guard(test, "auto")

@@ -91,7 +91,7 @@ def test_a_hundred_pods() -> None:
 
         assert world.ips == sorted(PODS[:100])
         assert world.results == {"ok": 1, "empty": 1}
-        transports = {each.qtype: each.transport for each in world.pool.history[-1].exchanges}
+        transports = {each.qtype: each.transport for each in world.pool.roster.history[-1].exchanges}
         assert transports == {"A": "tcp", "AAAA": "udp"}
 
     with_named(test)

@@ -8,14 +8,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from proxy.datapath.connector import Connector
-from proxy.datapath.sockets import Tuning
 from proxy.model import Address
 from proxy.policy.endpoint import State
 from tests.controlpath.checking import Checked
+from tests.controlpath.talking import check_of
 from tests.support import run
 
-real_check = Connector(Tuning()).check
+real_check = check_of()
 
 
 @contextmanager

@@ -76,10 +76,11 @@ def listening(backlog: int = 1024, family: socket.AddressFamily = socket.AF_INET
     return sock
 
 
-def connected(buffer: int = 0) -> tuple[Peer, socket.socket]:
-    """A far end, and the accepted socket that belongs to it. `buffer` bounds what the kernel keeps."""
+def connected(buffer: int = 0, ip: str = "127.0.0.1") -> tuple[Peer, socket.socket]:
+    """A far end at `ip`, and the accepted socket that belongs to it. `buffer` bounds the kernel's part."""
     with listening() as listener:
         far = socket.socket()
+        far.bind((ip, 0))
         for sock in (listener, far) if buffer else ():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from proxy.clock import SystemClock
+from proxy.datapath.engines import is_built
 from proxy.datapath.relay import End, Relay, Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.model import EndReason
@@ -15,9 +16,18 @@ from tests.datapath.peers import Peer, connected
 
 Engine = Callable[[Timeouts, ServiceCounters], Relay]
 
+
+def native(timeouts: Timeouts, counters: ServiceCounters) -> Relay:
+    from proxy.datapath.relay_native import NativeEngine, NativeRelay
+
+    return NativeRelay(NativeEngine(), timeouts, counters)
+
+
 ENGINES: dict[str, Engine] = {
     "asyncio": lambda timeouts, counters: AsyncioRelay(timeouts, counters, SystemClock()),
+    "native": native,
 }
+BY_DEFAULT = ENGINES["native" if is_built() else "asyncio"]
 
 NEVER = Timeouts(0.0, 0.0)
 
@@ -30,7 +40,7 @@ class Relayed:
     pod: Peer
     relay: Relay
     counters: ServiceCounters
-    greetings: list[None]  # the calls of on_pod_byte
+    waits: list[float]  # what the calls of on_pod_byte said
     task: asyncio.Task[End]
 
     async def end(self) -> End:
@@ -63,13 +73,13 @@ class Bench:
         """
         (far_client, near_client), (pod, near_pod) = client or connected(buffer), connected(buffer)
         before(far_client, pod)
-        greetings: list[None] = []
+        waits: list[float] = []
         retry_before = SystemClock().now() + retry_s if retry_s else 0.0
-        story = self.relay.run(near_client, near_pod, lambda: greetings.append(None), retry_before, owner)
+        story = self.relay.run(near_client, near_pod, waits.append, retry_before, owner)
         task = asyncio.create_task(story)
         await asyncio.sleep(0)  # it has begun
         try:
-            yield Relayed(far_client, pod, self.relay, self.counters, greetings, task)
+            yield Relayed(far_client, pod, self.relay, self.counters, waits, task)
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -8,8 +8,8 @@ from random import Random
 
 from proxy.clock import SystemClock
 from proxy.datapath.connector import Connector
+from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.relay import Timeouts
-from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning
 from proxy.model import Address, Answer
@@ -17,6 +17,7 @@ from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Pool
 from tests.datapath.peers import Peer, address_of, connected, listening
+from tests.datapath.relays import BY_DEFAULT
 from tests.support import service_settings
 
 Act = Callable[[socket.socket], None]
@@ -99,8 +100,9 @@ class Scene:
         self.counters = ServiceCounters()
         self.pool = Pool(self.settings, self.counters, clock, Random(1))
         self._busy: dict[Endpoint, int] = {}
-        self.relay = AsyncioRelay(Timeouts(60.0, 60.0), self.counters, clock)
-        self.sessions = Sessions(self.settings, self.pool, Connector(Tuning()), self.relay, clock)
+        self.relay = BY_DEFAULT(Timeouts(60.0, 60.0), self.counters)
+        key_of = make_key_of(self.settings, "this-pod", clock)
+        self.sessions = Sessions(self.settings, self.pool, Connector(Tuning()), self.relay, clock, key_of)
         self.learn(addresses)
 
     def learn(self, addresses: Iterable[Address]) -> None:
@@ -126,9 +128,9 @@ class Scene:
         return dict(self.counters.outcomes)
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[tuple[Peer, asyncio.Task[None]]]:
+    async def client(self, ip: str = "127.0.0.1") -> AsyncIterator[tuple[Peer, asyncio.Task[None]]]:
         """A client of the service, with the session that serves it."""
-        peer, accepted = connected()
+        peer, accepted = connected(ip=ip)
         session = asyncio.create_task(self.sessions.serve(accepted))
         try:
             yield peer, session

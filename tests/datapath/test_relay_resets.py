@@ -157,7 +157,7 @@ def test_cancelled_in_mid_stream_is_a_reset(engine: Engine) -> None:
 class Ear:
     """Hears of the pod's first byte. A relay that still has it still has the connection."""
 
-    def __call__(self) -> None:
+    def __call__(self, waited_s: float) -> None:
         pass
 
 

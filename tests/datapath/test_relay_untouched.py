@@ -30,7 +30,7 @@ def test_the_client_gets_another_pod(engine: Engine, how: str, late: bool) -> No
             end = await it.end()
             assert (end.reason, end.to_pod, end.from_pod) == (EndReason.UNTOUCHED, 0, 0)
             assert end.pod_first
-            assert it.greetings == []
+            assert it.waits == []
             assert end.client is not None
 
             async with bench.relayed(client=(it.client, end.client)) as second:

@@ -198,6 +198,34 @@ def test_success_is_known_with_the_first_byte() -> None:
     run(test())
 
 
+def test_how_long_a_pod_makes_its_clients_wait() -> None:
+    """The pool learns the time to connect, and with the first byte how long that took beside it."""
+
+    async def test() -> None:
+        async with pods(silent) as (pod,):
+            scene = Scene([pod.address])
+            endpoint = scene.endpoint(pod.address)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            async with scene.client() as (peer, _):
+                await peer.send(b"hello")
+                await settled(lambda: len(pod.accepted), quiet_s=0.01)
+                assert await pod.accepted[0].receive(5) == b"hello"
+                asked = loop.time()
+                assert endpoint.latency.read(asked) is None
+                await asyncio.sleep(0.05)
+                answering = loop.time()
+                await pod.accepted[0].send(b"x")
+                assert await peer.receive(1) == b"x"
+
+                assert endpoint.connect_s is not None
+                waited_s = endpoint.latency.seconds - endpoint.connect_s
+                assert answering - asked <= waited_s <= endpoint.latency.seconds <= loop.time() - began
+                assert 0.0 < endpoint.connect_s < 0.05
+
+    run(test())
+
+
 def test_a_pod_that_joins_during_an_attempt() -> None:
     """While the only pod known stays silent, DNS brings another: the client is served by that one."""
 

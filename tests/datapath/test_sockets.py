@@ -1,11 +1,14 @@
 """The options that a kernel really holds for both sides of a connection."""
 
+import contextlib
+import select
 import socket
+import time
 
 import pytest
 
 from proxy.datapath.connector import Connector
-from proxy.datapath.sockets import Tuning, arm_reset, reset, tune, tune_listener
+from proxy.datapath.sockets import Tuning, arm_reset, handshake_s, reset, tune, tune_listener
 from proxy.model import Address
 from tests.datapath.peers import Peer, connected, listening
 from tests.support import run
@@ -112,3 +115,34 @@ def test_armed_is_not_fired() -> None:
         peer.close()
 
     run(test())
+
+
+# --- how long a pod took to answer -----------------------------------------------------------------
+
+
+def test_the_kernel_knows_who_was_slow() -> None:
+    """A connection that we come to look at late was still answered at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as pod:
+        pod.connect(listener.getsockname())
+        time.sleep(0.12)
+
+        assert (handshake_s(pod) or 1.0) < 0.1
+
+
+@pytest.mark.slow
+def test_a_lost_syn_is_no_quick_answer() -> None:
+    """A pod whose accept queue is full drops SYNs: the round trip that worked at last says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as cleanup:
+        listener.settimeout(5)
+        clients = [cleanup.enter_context(socket.socket()) for _ in range(2)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        time.sleep(0.1)
+        for client in clients:  # the second's SYN finds room only when it comes again
+            cleanup.enter_context(listener.accept()[0])
+            assert select.select([], [client], [], 5)[1]
+
+        first, second = map(handshake_s, clients)
+        assert first is not None and first < 0.1
+        assert second is None

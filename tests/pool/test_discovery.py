@@ -185,13 +185,13 @@ def test_what_was_learned_and_when() -> None:
     """Ready and the age of the answer rest on answers, never on failed queries."""
     stage = Stage()
     stage.pool.apply(FAILED)
-    assert (stage.pool.resolved, stage.pool.last_good_at) == (False, None)
+    assert (stage.pool.resolved, stage.pool.roster.last_good_at) == (False, None)
     stage.pool.apply(NXDOMAIN)
-    assert (stage.pool.resolved, stage.pool.last_good_at) == (True, 1000.0)
+    assert (stage.pool.resolved, stage.pool.roster.last_good_at) == (True, 1000.0)
     stage.clock.advance(5)
     stage.pool.apply(FAILED)
 
-    assert (stage.pool.resolved, stage.pool.last_good_at) == (True, 1000.0)
+    assert (stage.pool.resolved, stage.pool.roster.last_good_at) == (True, 1000.0)
 
 
 def test_waiting_for_the_first_endpoint() -> None:

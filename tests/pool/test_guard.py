@@ -85,7 +85,7 @@ def test_who_proves_alive_during_a_hold_is_preferred_at_once(evidence: str) -> N
         if evidence == "check":
             stage.check(number, True)
         else:
-            stage.pool.connection_succeeded(stage.pod(number))
+            stage.succeed(number)
 
         assert stage.state(number) == before
         assert stage.served_by() == proven
@@ -126,13 +126,13 @@ def test_a_failed_query_confirms_nothing() -> None:
 def test_history() -> None:
     """The last 50 answers can be read with what was decided; those that came in halves count once."""
     stage = guarded()
-    assert [each.decision for each in stage.pool.history] == ["obeyed", "guarded"]
-    assert stage.pool.history[0].added.endswith("10.0.0.9:80")
+    assert [each.decision for each in stage.pool.roster.history] == ["obeyed", "guarded"]
+    assert stage.pool.roster.history[0].added.endswith("10.0.0.9:80")
 
     stage.answer(0, 1)
-    assert stage.pool.history[-1].removed.startswith("10.0.0.2:80, ")
+    assert stage.pool.roster.history[-1].removed.startswith("10.0.0.2:80, ")
 
     for _ in range(100):
         stage.pool.apply(NXDOMAIN)
 
-    assert [each.answer for each in stage.pool.history] == [AnswerKind.NXDOMAIN.value] * 50
+    assert [each.answer for each in stage.pool.roster.history] == [AnswerKind.NXDOMAIN.value] * 50

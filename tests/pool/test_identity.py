@@ -18,7 +18,7 @@ class Named(Stage):
     def __init__(self, **variables: str) -> None:
         super().__init__(0, 7, **variables)
         self.replaced: list[Endpoint] = []
-        self.pool.on_replaced = self.replaced.append
+        self.pool.roster.on_replaced = self.replaced.append
 
     def lists(self, listed: Listed = ALIKE, /, **pods: Address) -> None:
         names = {Identity(address, name): listed for name, address in pods.items()}

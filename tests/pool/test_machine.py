@@ -21,7 +21,7 @@ from proxy.errors import NoEndpoint, OutOfDescriptors, Refused
 from proxy.model import Answer
 from proxy.policy.ejection import Phase
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import PICKERS
+from proxy.policy.pickers import PICKERS, PickInfo
 from proxy.pool import Lease, Pool
 from tests.support.fleet import EMPTY, FAILED, NXDOMAIN, Stage
 
@@ -163,8 +163,8 @@ class PoolMachine(RuleBasedStateMachine):
     def the_picker_knows_the_usable_members(self) -> None:
         assert sum(self.pool.states().values()) == len(self.pool.endpoints)
         picked: list[Endpoint] = []
-        while endpoint := self.pool.tiers.pick(picked):
-            picked.append(endpoint)
+        while chosen := self.pool.tiers.pick(PickInfo(picked, self.stage.clock.now(), self.stage.rng)):
+            picked.append(chosen.pick.endpoint)
         assert len(picked) == len(set(picked))
         assert set(picked) == set(self.pool.members)
         good = list(map(self.is_good, picked))

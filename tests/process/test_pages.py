@@ -158,6 +158,29 @@ def test_endpoints_page() -> None:
     run(story())
 
 
+def test_why_page() -> None:
+    """The last connections, each with who else could have had it; after a refusal, with who was tried."""
+
+    async def story() -> None:
+        async with pods(2) as some:
+            target = f"static://127.0.0.1:1,{some[0].address}"
+            checks = {"HEALTH_CHECK": "off", "EJECT_AFTER": "1"}
+            async with running(TARGET=target, BALANCER="ordered", **checks) as proxy:
+                for _ in range(2):
+                    await ask_once(proxy.address)
+                (service,) = json.loads((await proxy.page("/why", admin=True)).text)["services"]
+
+        last, second, first = service["picks"]
+        assert (service["service"], service["balancer"]) == ("default", "ordered")
+        assert (first["endpoint"], first["tried"], first["usable"]) == ("127.0.0.1:1", [], 2)
+        assert (second["endpoint"], second["tried"]) == (some[0].address, ["127.0.0.1:1"])
+        assert (last["endpoint"], last["usable"]) == (some[0].address, 1)
+        assert [each["reason"] for each in last["excluded"]] == ["ejected"]
+        assert last["from"] == "usable, priority 0"
+
+    run(story())
+
+
 def test_config_page_is_what_check_prints() -> None:
     """Each effective setting with where it came from."""
 

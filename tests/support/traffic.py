@@ -5,14 +5,28 @@ from collections.abc import Collection, Sequence
 from random import Random
 
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import Picker
+from proxy.policy.pickers import PICKERS, Picker, PickInfo
+
+# Those that spread the connections; `ordered` gives them all to the first.
+SHARING = [name for name in PICKERS if name != "ordered"]
+
+
+def some_info(rng: Random, tried: Collection[Endpoint] = (), now: float = 0.0) -> PickInfo:
+    """A connection of a client that nobody has seen before."""
+    return PickInfo(tried, now, rng, rng.getrandbits(64))
+
+
+def picked(picker: Picker, rng: Random, tried: Collection[Endpoint] = ()) -> Endpoint | None:
+    """The endpoint of one connection, if there is any."""
+    pick = picker.pick(some_info(rng, tried))
+    return pick and pick.endpoint
 
 
 def picks(picker: Picker, count: int, rng: Random, tried: Collection[Endpoint] = ()) -> Counter[Endpoint]:
     """How many of `count` short connections each endpoint gets."""
     counts: Counter[Endpoint] = Counter()
     for _ in range(count):
-        endpoint = picker.pick(tried, rng)
+        endpoint = picked(picker, rng, tried)
         assert endpoint is not None
         counts[endpoint] += 1
     return counts
@@ -25,9 +39,12 @@ class Held:
         self._most = most
         self._open: deque[Endpoint] = deque()
 
-    def connect(self, picker: Picker, rng: Random) -> Endpoint:
-        endpoint = picker.pick((), rng)
+    def connect(self, picker: Picker, rng: Random, ends_at_once: Collection[Endpoint] = ()) -> Endpoint:
+        """One more; that to an endpoint that fails, or is quick, `ends_at_once`."""
+        endpoint = picked(picker, rng)
         assert endpoint is not None
+        if endpoint in ends_at_once:
+            return endpoint
         endpoint.in_flight += 1
         self._open.append(endpoint)
         if len(self._open) > self._most:

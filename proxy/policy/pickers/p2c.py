@@ -5,25 +5,34 @@ endpoint they all run to it (Mitzenmacher, "The Power of Two Choices", 2001). Li
 An endpoint of twice the weight is drawn twice as often, and as busy with twice as many connections.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import TIE, Lots, Picker
+from proxy.policy.pickers.base import TIE, Lots, Pick, Picker, PickInfo
 
 
 class P2C:
     def __init__(self, endpoints: Sequence[Endpoint], rng: Rng, previous: Picker | None = None) -> None:
         self._lots = Lots.of(endpoints)
 
-    def pick(self, tried: Collection[Endpoint], rng: Rng) -> Endpoint | None:
-        lots = self._lots.untried(tried)
+    def pick(self, info: PickInfo) -> Pick | None:
+        lots = self._lots.untried(info.tried)
         if len(lots.endpoints) < 2:
-            return lots.endpoints[0] if lots.endpoints else None
-        first, second = lots.draw_two(rng)
-        one, other = lots.endpoints[first], lots.endpoints[second]
-        # A tie goes to the one drawn first: it may be any, and is each as often as its weight says.
-        if not lots.weights:
-            return one if one.in_flight <= other.in_flight else other
-        load, other_load = one.in_flight / lots.weights[first], other.in_flight / lots.weights[second]
-        return one if load <= other_load * TIE else other
+            return Pick(lots.endpoints[0]) if lots.endpoints else None
+        return less_busy(lots, *lots.draw_two(info.rng))
+
+
+def less_busy(lots: Lots, first: int, second: int, note: str = "") -> Pick:
+    """The first, which may be any and is each as often as its weight says, unless the other is less busy.
+
+    That is when even with one more it is no busier than the first is now. An idle light endpoint would else
+    beat a heavy one with a single connection, and have most of a quiet service's.
+    """
+    one, other = lots.endpoints[first], lots.endpoints[second]
+    load, other_load = one.in_flight, other.in_flight
+    if not lots.weights:
+        return Pick(one if load <= other_load else other, ((one, load), (other, other_load)), note)
+    weight, other_weight = lots.weights[first], lots.weights[second]
+    scores = (one, load / weight), (other, other_load / other_weight)
+    return Pick(other if (other_load + 1) * weight <= load * other_weight * TIE else one, scores, note)

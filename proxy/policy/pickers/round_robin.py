@@ -8,13 +8,13 @@ it was, and the earliest is next (Waldspurger, "Stride Scheduling", 1995; Envoy'
 weights that is a plain round.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush, heapreplace
 from operator import itemgetter
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import Lots, Picker
+from proxy.policy.pickers.base import Lots, Pick, Picker, PickInfo
 
 Turn = tuple[float, int, float, Endpoint]  # due, rank among those due at once, time until due again, whose
 
@@ -23,21 +23,20 @@ class RoundRobin:
     """`_turns` is a heap; `_now` is when the last one served was due."""
 
     def __init__(self, endpoints: Sequence[Endpoint], rng: Rng, previous: Picker | None = None) -> None:
-        known = previous._waits() if isinstance(previous, RoundRobin) else {}
+        known: dict[Endpoint, float] = previous._waits() if isinstance(previous, RoundRobin) else {}
         waits = {each: known[each] if each in known else rng.random() for each in endpoints}
         if endpoints and known.keys().isdisjoint(endpoints):
             # A start drawn by weight: the first to be due is too often a heavy one, as its wait is short.
             lots = Lots.of(endpoints)
             waits[lots.endpoints[lots.draw(rng)]] = 0.0
-        dues = sorted(((wait / each.weight, each) for each, wait in waits.items()), key=itemgetter(0))
-        self._turns: list[Turn] = [
-            (due, rank, 1 / each.weight, each) for rank, (due, each) in enumerate(dues)
-        ]
+        every = {each: 1 / each.effective_weight for each in endpoints}
+        dues = sorted(((wait * every[each], each) for each, wait in waits.items()), key=itemgetter(0))
+        self._turns: list[Turn] = [(due, rank, every[each], each) for rank, (due, each) in enumerate(dues)]
         self._now = 0.0
 
-    def pick(self, tried: Collection[Endpoint], rng: Rng) -> Endpoint | None:
+    def pick(self, info: PickInfo) -> Pick | None:
         passed: list[Turn] = []
-        while self._turns and self._turns[0][3] in tried:
+        while self._turns and self._turns[0][3] in info.tried:
             passed.append(heappop(self._turns))
         if not self._turns:
             self._turns = passed
@@ -47,7 +46,7 @@ class RoundRobin:
         for due, rank, again, each in passed:  # these turns are over; the later ones are when they were
             over = 1 + (self._now - due) // again
             heappush(self._turns, (due + over * again, rank, again, each))
-        return endpoint
+        return Pick(endpoint)
 
     def _waits(self) -> dict[Endpoint, float]:
         """How many turns of its own each has still to wait: a new weight changes how long that is."""

@@ -4,10 +4,11 @@ from random import Random
 
 import pytest
 
+from proxy.policy.pickers import PickInfo
 from proxy.policy.pickers.least_connections import LeastConnections
 from tests.policy.pickers.weighing import shares, weighted
 from tests.support.fleet import fleet
-from tests.support.traffic import hold, picks
+from tests.support.traffic import hold, picked, picks
 
 
 @pytest.mark.parametrize("load", [[3, 0, 5], [7, 6, 8], [1_001, 1_000, 1_002]])
@@ -17,7 +18,7 @@ def test_the_least_busy(load: list[int]) -> None:
     for endpoint, in_flight in zip(endpoints, load, strict=True):
         endpoint.in_flight = in_flight
 
-    assert set(picks(LeastConnections(endpoints, rng), 100, rng)) == {endpoints[1]}
+    assert {picked(LeastConnections(endpoints, rng), rng) for _ in range(100)} == {endpoints[1]}
 
 
 def test_the_least_busy_of_those_not_tried() -> None:
@@ -26,7 +27,7 @@ def test_the_least_busy_of_those_not_tried() -> None:
     endpoints[0].in_flight = 2
     endpoints[2].in_flight = 1
 
-    assert LeastConnections(endpoints, rng).pick([endpoints[1]], rng) is endpoints[2]
+    assert picked(LeastConnections(endpoints, rng), rng, [endpoints[1]]) is endpoints[2]
 
 
 def test_ties_are_broken_at_random() -> None:
@@ -49,16 +50,6 @@ def test_never_more_than_one_apart(connections: int) -> None:
     assert max(counts) - min(counts) <= 1
 
 
-@pytest.mark.parametrize("load,least", [([3, 2], 0), ([7, 2], 1), ([2_999, 1_000], 0), ([3_001, 1_000], 1)])
-def test_the_least_busy_for_its_weight(load: list[int], least: int) -> None:
-    """An endpoint of three times the weight is as busy with three times as many connections."""
-    endpoints, rng = weighted(3, 1), Random(7)
-    for endpoint, in_flight in zip(endpoints, load, strict=True):
-        endpoint.in_flight = in_flight
-
-    assert set(picks(LeastConnections(endpoints, rng), 100, rng)) == {endpoints[least]}
-
-
 def test_ties_are_broken_by_weight() -> None:
     """Those that are equally busy for their weight share by it, though rounding says that they differ."""
     endpoints, rng = weighted(1, 3, 7), Random(7)
@@ -71,10 +62,57 @@ def test_ties_are_broken_by_weight() -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 10, 100, 1_000, 5_000])
-def test_never_one_above_its_share(connections: int) -> None:
-    """However unequal the weights, nobody holds a whole connection more than its part."""
-    endpoints, rng = weighted(1_000, 1, 10, 1, 100, 30), Random(7)
+@pytest.mark.parametrize("weights", [(1_000, 1, 10, 1, 100, 30), (3, 1), (1, 2, 3, 4, 5), (1,) * 6])
+def test_hardly_above_its_share(connections: int, weights: tuple[float, ...]) -> None:
+    """However unequal the weights, nobody is taken that has one for its weight more than each of the others.
+
+    Summed up over all others that is so little above its share.
+    """
+    endpoints, rng = weighted(*weights), Random(7)
     counts = hold(LeastConnections(endpoints, rng), endpoints, connections, rng)
 
     assert sum(counts) == connections
-    assert all(count < fair + 1 for count, fair in zip(counts, shares(endpoints, connections), strict=True))
+    for count, share in zip(counts, shares(endpoints), strict=True):
+        assert count < share * (connections + len(weights) - 2) + 1
+
+
+def test_scores() -> None:
+    """Those who ask why see the least busy ones and the one that was drawn, not all of a large service."""
+    endpoints, rng = fleet(100), Random(7)
+    for endpoint in endpoints:
+        endpoint.in_flight = 3
+    endpoints[40].in_flight = endpoints[50].in_flight = 2
+    pick = LeastConnections(endpoints, rng).pick(PickInfo((), 0.0, rng))
+
+    assert pick is not None
+    assert pick.endpoint in (endpoints[40], endpoints[50])
+    assert {(endpoints[40], 2), (endpoints[50], 2)} < set(pick.scores)
+    assert len(pick.scores) == 3
+
+
+@pytest.mark.parametrize("weights", [(1,) * 100, (1, 2, 3, 4)])
+def test_few_scores(weights: tuple[float, ...]) -> None:
+    """However many are equally good, five are shown."""
+    endpoints, rng = weighted(*weights), Random(7)
+    for endpoint, weight in zip(endpoints, weights, strict=True):
+        endpoint.in_flight = int(5 * weight)
+    endpoints[0].in_flight = 500
+    picker = LeastConnections(endpoints, rng)
+
+    for _ in range(200):
+        pick = picker.pick(PickInfo((), 0.0, rng))
+        assert pick is not None
+        assert pick.endpoint in dict(pick.scores)
+        assert len(dict(pick.scores)) == len(pick.scores) <= 5
+
+
+def test_the_note_says_who_had_enough() -> None:
+    """That a busier one is taken is explained."""
+    endpoints, rng = fleet(10), Random(7)
+    for endpoint in endpoints[1:]:
+        endpoint.in_flight = 30
+    picker = LeastConnections(endpoints, rng)
+    found = [picker.pick(PickInfo((), 0.0, rng)) for _ in range(10)]
+
+    notes = {pick.note for pick in found if pick is not None and pick.endpoint is not endpoints[0]}
+    assert notes == {"10.0.0.0:80 is less busy, but had twice its share"}

@@ -23,8 +23,8 @@ def weighted(*weights: float, count: int | None = None) -> list[Endpoint]:
 
 def shares(endpoints: Sequence[Endpoint], total: float = 1.0) -> list[float]:
     """What each of `endpoints` should have of `total`."""
-    whole = sum(endpoint.weight for endpoint in endpoints)
-    return [total * endpoint.weight / whole for endpoint in endpoints]
+    whole = sum(endpoint.effective_weight for endpoint in endpoints)
+    return [total * endpoint.effective_weight / whole for endpoint in endpoints]
 
 
 def by_weight(endpoints: Sequence[Endpoint], values: Mapping[Endpoint, float]) -> dict[float, float]:

@@ -1,0 +1,236 @@
+"""Every setting of a service, once: its field with unit and type, name, default, and what it means."""
+
+from typing import Annotated
+
+import msgspec
+
+from proxy.config import targets, values
+from proxy.config.setting import Seconds, Setting, Share, fields_of
+from proxy.config.targets import Target
+from proxy.config.values import Listen, count, duration, one_of, one_of_or_own, share
+from proxy.config.words import AccessLog, Balancer, HashKey, HealthCheck, IpFamily, ReadyWhen
+from proxy.model import Address
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One service. With SERVICES, each of these can be set as <NAME>_<SETTING>."""
+
+    name: str
+    prefix: str = ""  # of its variables: ORDERS_ for the service "orders", none for a lone one
+
+    target: Annotated[Target, Setting(targets.target, None, "where the pods are found", "required")]
+    listen: Annotated[
+        Listen,
+        Setting(values.listen, None, "where the application connects", "127.0.0.1, at the target's port"),
+    ]
+    balancer: Annotated[
+        str, Setting(one_of_or_own(Balancer), "p2c", "how the pod of a new connection is chosen")
+    ]
+    hash_key: Annotated[
+        HashKey,
+        Setting(
+            one_of(HashKey),
+            "client",
+            "for maglev: client (its address), pod (all of this pod's stick to one endpoint), sni (of TLS)",
+        ),
+    ]
+    hash_balance_factor: Annotated[
+        Share,
+        Setting(
+            share(100, 1000, zero="no bound"),
+            "125%",
+            "for maglev: one with more than this of the mean connections is passed over (never with pod)",
+        ),
+    ]
+    subset_size: Annotated[
+        int,
+        Setting(
+            count(0, 10000, zero="all"),
+            "0",
+            "connect to this many endpoints only, by rendezvous hash of POD_NAME; more while some fail",
+        ),
+    ]
+    slow_start_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "1h", zero="off"),
+            "10s",
+            "a new or recovered endpoint's share rises over this time",
+        ),
+    ]
+    panic_threshold: Annotated[
+        Share,
+        Setting(share(), "0%", "when a smaller share is usable, all are used; 0% = only when none is"),
+    ]
+
+    dns_interval_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "1h"),
+            "5s",
+            "time between polls, ±20 % jitter; a connect failure asks sooner (at most once a second)",
+        ),
+    ]
+    dns_servers: Annotated[
+        tuple[Address, ...],
+        Setting(values.nameservers, None, "name servers to ask", "those of resolv.conf"),
+    ]
+    dns_timeout_s: Annotated[
+        Seconds,
+        Setting(duration("50ms", "1m"), "2s", "deadline of one query, all tries included"),
+    ]
+    dns_hold_s: Annotated[
+        Seconds,
+        Setting(
+            duration("1ms", "24h", zero="believed at once"),
+            "30s",
+            "how long NXDOMAIN or an empty answer is not believed while endpoints still prove alive",
+        ),
+    ]
+    dns_shrink_guard: Annotated[
+        Share,
+        Setting(
+            share(),
+            "50%",
+            "an answer that drops more than this share must be confirmed by the next one (100% = never)",
+        ),
+    ]
+    ip_family: Annotated[
+        IpFamily,
+        Setting(
+            one_of(IpFamily), "auto", "which addresses to ask for; auto: both, and all answers are endpoints"
+        ),
+    ]
+
+    health_check: Annotated[
+        HealthCheck,
+        Setting(
+            one_of(HealthCheck),
+            "tcp",
+            "when an endpoint is well: it accepts (tcp), answers a GET (http), grpc.health.v1 says so (grpc)",
+        ),
+    ]
+    health_interval_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "1h"),
+            "5s",
+            "time between checks of an endpoint, ±20 % jitter; first checks are spread over it",
+        ),
+    ]
+    health_timeout_s: Annotated[Seconds, Setting(duration("10ms", "1m"), "1s", "deadline of one check")]
+    health_rise: Annotated[
+        int,
+        Setting(
+            count(1, 100), "2", "passed checks in a row that bring an endpoint back; a new one needs one"
+        ),
+    ]
+    health_fall: Annotated[int, Setting(count(1, 100), "3", "failed checks in a row that take it out")]
+    health_port: Annotated[
+        int | None,
+        Setting(count(1, 65535), None, "where to check, if not where connections go", "where connections go"),
+    ]
+    health_path: Annotated[str, Setting(values.path, "/", "for http: what to GET")]
+    health_host: Annotated[
+        str | None,
+        Setting(
+            values.host_header, None, "for http and grpc: the Host header or :authority", "the target's host"
+        ),
+    ]
+    health_status: Annotated[
+        tuple[range, ...], Setting(values.statuses, "200-399", "for http: the statuses of a well endpoint")
+    ]
+    health_service: Annotated[
+        str, Setting(values.plain_text, "", "for grpc: the service to ask for", "the server as a whole")
+    ]
+    health_passive_first: Annotated[
+        bool,
+        Setting(
+            values.flag,
+            "true",
+            "an endpoint whose connections succeeded within the interval is not checked",
+        ),
+    ]
+    health_budget: Annotated[
+        int,
+        Setting(
+            count(0, 10000, zero="no limit"),
+            "20",
+            "checks a second of this service at most; the interval grows to fit",
+        ),
+    ]
+
+    eject_after: Annotated[
+        int,
+        Setting(count(0, 1000, zero="off"), "3", "connect failures in a row that eject an endpoint"),
+    ]
+    eject_base_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "1h"), "5s", "first ejection, up to a fifth longer; doubles with each further"
+        ),
+    ]
+    eject_max_s: Annotated[Seconds, Setting(duration("100ms", "24h"), "5m", "longest ejection")]
+    eject_share: Annotated[
+        Share,
+        Setting(share(), "50%", "at most this share is ejected; one may always be, never all of them"),
+    ]
+
+    connect_timeout_s: Annotated[
+        Seconds,
+        Setting(duration("10ms", "5m"), "1s", "deadline of one connection attempt"),
+    ]
+    connect_attempts: Annotated[int, Setting(count(1, 100), "3", "endpoints tried for one connection")]
+    connect_deadline_s: Annotated[
+        Seconds,
+        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),
+    ]
+
+    retry_budget: Annotated[
+        Share,
+        Setting(
+            share(0, 1000),
+            "20%",
+            "retries per new connection over 10 s, plus 10 a second; one that works is not counted",
+        ),
+    ]
+
+    idle_timeout_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "720h", zero="never"),
+            "1h",
+            "a connection without a byte for this long is closed",
+        ),
+    ]
+    half_close_timeout_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "720h", zero="never"), "60s", "the same once one side has finished sending"
+        ),
+    ]
+    tcp_keepalive_s: Annotated[
+        Seconds,
+        Setting(duration("1s", "9h", zero="off"), "30s", "idle time before keepalive probes, on both sides"),
+    ]
+    tcp_user_timeout_s: Annotated[
+        Seconds,
+        Setting(
+            duration("100ms", "24h", zero="the system's"),
+            "30s",
+            "how long sent bytes may stay unacknowledged or unread, on both sides; not on loopback addresses",
+        ),
+    ]
+
+    ready_when: Annotated[
+        ReadyWhen,
+        Setting(
+            one_of(ReadyWhen),
+            "resolved",
+            "/readyz turns 200 once listening, with a first answer (whatever it says), or a usable endpoint",
+        ),
+    ]
+    access_log: Annotated[AccessLog, Setting(one_of(AccessLog), "off", "one line for each ended connection")]
+
+
+SERVICE_FIELDS = fields_of(ServiceSettings)

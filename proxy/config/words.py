@@ -1,0 +1,63 @@
+"""The words that settings with a choice may be."""
+
+from enum import StrEnum
+
+
+class Balancer(StrEnum):
+    P2C = "p2c"
+    LEAST_CONNECTIONS = "least_connections"
+    ROUND_ROBIN = "round_robin"
+    RANDOM = "random"
+    PEAK_EWMA = "peak_ewma"
+    MAGLEV = "maglev"
+    ORDERED = "ordered"
+
+
+class HashKey(StrEnum):
+    CLIENT = "client"
+    POD = "pod"
+    SNI = "sni"
+
+
+class IpFamily(StrEnum):
+    AUTO = "auto"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class HealthCheck(StrEnum):
+    TCP = "tcp"
+    HTTP = "http"
+    GRPC = "grpc"
+    OFF = "off"
+
+
+class ReadyWhen(StrEnum):
+    LISTENING = "listening"
+    RESOLVED = "resolved"
+    ENDPOINT = "endpoint"
+
+
+class RelayKind(StrEnum):
+    AUTO = "auto"
+    NATIVE = "native"
+    ASYNCIO = "asyncio"
+
+
+class AccessLog(StrEnum):
+    OFF = "off"
+    FAILURES = "failures"
+    ALL = "all"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"

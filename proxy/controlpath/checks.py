@@ -1,0 +1,46 @@
+"""Makes the check that HEALTH_CHECK names. What only one kind needs is imported for that kind."""
+
+from collections.abc import Awaitable, Callable
+
+from proxy.config import HealthCheck, ServiceSettings, SrvTarget, StaticTarget
+from proxy.config.targets import Target
+from proxy.controlpath.exchange import Connect
+from proxy.model import Address
+
+Check = Callable[[Address, float], Awaitable[None]]
+
+
+def make_check(settings: ServiceSettings, connect: Connect) -> Check:
+    """`check(address, timeout_s)` raises ConnectError when the endpoint is not well."""
+    talk = _talk(settings, connect)
+    host = settings.health_host or _host(settings.target)
+
+    async def check(address: Address, timeout_s: float) -> None:
+        where = address._replace(port=settings.health_port or address.port)
+        await talk(where, host or str(where), timeout_s)
+
+    return check
+
+
+def _talk(settings: ServiceSettings, connect: Connect) -> Callable[[Address, str, float], Awaitable[None]]:
+    if settings.health_check is HealthCheck.HTTP:
+        from proxy.controlpath.check_http import HttpCheck
+
+        return HttpCheck(connect, settings.health_path, settings.health_status)
+    if settings.health_check is HealthCheck.GRPC:
+        from proxy.controlpath.check_grpc import GrpcCheck
+
+        return GrpcCheck(connect, settings.health_service)
+
+    async def accepts(address: Address, host: str, timeout_s: float) -> None:
+        """Ends with a FIN, unless the pod spoke first."""
+        (await connect(address, timeout_s)).close()
+
+    return accepts
+
+
+def _host(target: Target) -> str:
+    """What a client would name in a Host header; nothing where no name leads to the pods."""
+    if isinstance(target, StaticTarget):
+        return ""
+    return (target.service if isinstance(target, SrvTarget) else target.host).removesuffix(".")

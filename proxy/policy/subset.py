@@ -1,0 +1,30 @@
+"""Chooses the few endpoints that this pod connects to, so that a fleet of many pods uses all of them evenly.
+
+Each pod has an order of its own over the endpoints (rendezvous hashing: Thaler and Ravishankar, 1998; gRPC's
+A68) and takes the first ones. An endpoint that comes or goes changes one place of it. While some of those
+fail, the next ones in the order stand in, and the failing ones go on being checked.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from proxy.model import Identity
+from proxy.policy.ejection import Phase
+from proxy.policy.endpoint import Endpoint
+from proxy.policy.health import Status
+
+
+def rank(pod: str, identity: Identity) -> int:
+    """Where `identity` stands in the order of `pod`; the same in every process."""
+    who = identity.name or str(identity.address)
+    return int.from_bytes(blake2b(f"{pod}\0{who}".encode(), digest_size=8).digest())
+
+
+def choose(ordered: Sequence[Endpoint], size: int) -> int:
+    """How many of `ordered` are used: up to the one that completes `size` without a verdict against them."""
+    good = 0
+    for count, endpoint in enumerate(ordered, 1):
+        good += endpoint.health.status is not Status.UNHEALTHY and endpoint.ejection.phase is Phase.SERVING
+        if good == size:
+            return count
+    return len(ordered)

@@ -1,0 +1,18 @@
+"""What there is to say of the last picks, for people who ask why. Noted cheaply, told in full later."""
+
+from typing import NamedTuple
+
+from proxy.policy.endpoint import Endpoint
+from proxy.pool.tiers import Chosen, Field
+
+LENGTH = 100
+
+
+class Picked(NamedTuple):
+    """One pick: `chosen` from `field` by the algorithm; None: it had to prove itself."""
+
+    at: float
+    endpoint: Endpoint
+    tried: tuple[Endpoint, ...]
+    chosen: Chosen | None
+    field: Field

@@ -1,0 +1,76 @@
+"""Whether a connection that failed may try another endpoint."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.policy.retry import FLOOR_PER_S, WINDOW_S, RetryBudget
+
+FLOOR = FLOOR_PER_S * WINDOW_S
+
+
+def spent(budget: RetryBudget, now: float, wishes: int = 10_000) -> int:
+    """How many of so many retries are allowed."""
+    return sum(budget.spend(now) for _ in range(wishes))
+
+
+@pytest.mark.parametrize(
+    "share,connections,want",
+    [(0.2, 0, 100), (0.2, 1_000, 300), (0.2, 3, 101), (0.0, 1_000, 100), (1.0, 1_000, 1_100), (10.0, 7, 170)],
+)
+def test_budget(share: float, connections: int, want: int) -> None:
+    """A share of the connections of ten seconds, and ten a second for quiet services."""
+    budget = RetryBudget(share)
+    for number in range(connections):
+        budget.connection(100.0 + 9 * number / connections)
+
+    assert spent(budget, 109.5) == want
+
+
+@pytest.mark.parametrize("later,want", [(9.9, 0), (10.0, 100), (1e6, 100)])
+def test_it_comes_back(later: float, want: int) -> None:
+    """Ten seconds after it was spent it is there again."""
+    budget = RetryBudget(0.2)
+    assert spent(budget, 100.0) == FLOOR
+
+    assert spent(budget, 100.0 + later) == want
+
+
+def test_a_dead_service() -> None:
+    """Of a thousand connections a second that all fail one in five is retried, instead of each twice."""
+    budget, retries = RetryBudget(0.2), 0
+    for step in range(30_000):
+        now = 100.0 + step / 1_000
+        budget.connection(now)
+        retries += budget.spend(now) + budget.spend(now)
+
+    assert retries == pytest.approx(0.2 * 30_000 + 30 * FLOOR_PER_S, rel=0.1)
+
+
+def test_retries_that_work_cost_nothing() -> None:
+    """One dead pod among many: every connection that meets it is retried, however often."""
+    budget = RetryBudget(0.0)
+    for step in range(5_000):
+        assert budget.spend(100.0 + step / 1_000)
+        budget.give_back(100.0 + step / 1_000)
+
+
+@settings(derandomize=True, deadline=None)
+@given(
+    st.floats(0, 2),
+    st.lists(st.tuples(st.sampled_from(["connection", "retry"]), st.floats(0, 3)), max_size=200),
+)
+def test_never_above_the_budget(share: float, story: list[tuple[str, float]]) -> None:
+    """Whatever happens when: in ten seconds no more than the floor, and the share of the last twenty."""
+    budget, now = RetryBudget(share), 100.0
+    connections: list[float] = []
+    retries: list[float] = []
+    for what, pause in story:
+        now += pause
+        if what == "connection":
+            budget.connection(now)
+            connections.append(now)
+        elif all([budget.spend(now) for _ in range(20)]):
+            retries += [now] * 20
+        lately = sum(when > now - WINDOW_S + 1 for when in retries)
+        assert lately <= FLOOR + 20 + share * sum(when > now - 2 * WINDOW_S for when in connections)

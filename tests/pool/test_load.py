@@ -1,0 +1,144 @@
+"""What connections teach the pool beside success and failure: how long they take, how many are retries."""
+
+import pytest
+
+from proxy.errors import Refused
+from proxy.policy.endpoint import Endpoint
+from tests.support.fleet import Stage
+
+
+def connect(stage: Stage, number: int, connect_s: float, waited_s: float | None = 0.01) -> None:
+    with stage.lease(number) as lease:
+        lease.connected(connect_s)
+        lease.succeeded(waited_s)
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+
+def test_latency_is_connect_and_first_byte() -> None:
+    stage = Stage(2)
+    connect(stage, 0, 0.02, 0.1)
+
+    assert stage.pod(0).latency.read(stage.clock.now()) == pytest.approx(0.12)
+    assert stage.pod(1).latency.read(stage.clock.now()) is None
+
+
+def test_a_connection_without_a_byte_teaches_nothing() -> None:
+    """It ended well, but nobody waited for a first byte."""
+    stage = Stage(1)
+    connect(stage, 0, 0.02, None)
+
+    assert stage.pod(0).latency.read(stage.clock.now()) is None
+
+
+def test_a_failure_costs_the_longest_wait() -> None:
+    """A pod that refuses at once is not the quickest of all."""
+    stage = Stage(2, CONNECT_TIMEOUT="2s")
+    stage.fail(0)
+
+    assert stage.pod(0).latency.read(stage.clock.now()) == pytest.approx(2.0)
+
+
+def test_the_slow_one_gets_less() -> None:
+    """With peak_ewma, a pod that answers ten times slower is left to those who find no other."""
+    stage = Stage(5, BALANCER="peak_ewma")
+    for number in range(5):
+        connect(stage, number, 0.001, 0.1 if number == 0 else 0.01)
+
+    assert stage.served_by() == {1, 2, 3, 4}
+
+
+# --- slow connects --------------------------------------------------------------------------------
+
+
+def test_connects_that_take_far_longer_eject() -> None:
+    """Three in a row that took ten times what the others take: the pod is left alone for a while."""
+    stage = Stage(5)
+    for number in range(5):
+        connect(stage, number, 0.02)
+    for _ in range(3):
+        connect(stage, 0, 0.3)
+
+    assert stage.states() == ["ejected", *["ready"] * 4]
+    assert stage.pool.counters.ejections == {"slow_connect": 1}
+
+
+@pytest.mark.parametrize(
+    "usual,slow,peers",
+    [
+        (0.001, 0.09, 4),  # ninety times as long, but nobody notices
+        (0.1, 0.9, 4),  # all of them are far away
+        (0.001, 0.9, 2),  # two are too few to tell what is usual
+    ],
+)
+def test_what_is_no_outlier(usual: float, slow: float, peers: int) -> None:
+    stage = Stage(peers + 1)
+    for number in range(1, peers + 1):
+        connect(stage, number, usual)
+    for _ in range(5):
+        connect(stage, 0, slow)
+
+    assert stage.state(0) == "ready"
+
+
+def test_a_fast_one_in_between() -> None:
+    """Slow connects count like failures: in a row."""
+    stage = Stage(5)
+    for number in range(5):
+        connect(stage, number, 0.02)
+    for _ in range(4):
+        connect(stage, 0, 0.3)
+        connect(stage, 0, 0.3)
+        connect(stage, 0, 0.02)
+
+    assert stage.state(0) == "ready"
+
+
+# --- retries --------------------------------------------------------------------------------------
+
+
+def fails(stage: Stage) -> int:
+    """A connection whose every attempt fails; how many there were."""
+    tried: list[Endpoint] = []
+    while True:
+        with stage.pool.lease(tried) as lease:
+            tried.append(lease.endpoint)
+            lease.failed(Refused())
+        if len(tried) == 3 or not stage.pool.may_retry():
+            return len(tried)
+
+
+def test_a_dead_service_is_not_hammered() -> None:
+    """Of 1,000 connections at once to a dead service, a fifth may retry, beside ten a second."""
+    stage = Stage(10)
+    attempts = sum(fails(stage) for _ in range(1_000))
+
+    assert 1_000 + 250 < attempts <= 1_000 + 200 + 100
+    assert stage.pool.counters.sheds["retry_budget"] > 500
+
+
+def test_a_few_connections_may_always_retry() -> None:
+    """Ten a second are allowed even where there is nothing to take a fifth of."""
+    stage = Stage(3)
+
+    assert [fails(stage) for _ in range(10)] == [3] * 10
+
+
+def test_the_budget_comes_back() -> None:
+    """After ten seconds what was spent is forgotten."""
+    stage = Stage(10, RETRY_BUDGET="0%")
+    while stage.pool.may_retry():
+        pass
+    stage.clock.advance(11)
+
+    assert stage.pool.may_retry()
+
+
+def test_a_retry_that_works_costs_nothing() -> None:
+    """Half of the pods are dead and nobody knows yet: everyone is served by a second attempt."""
+    stage = Stage(2, RETRY_BUDGET="0%")
+    for _ in range(1_000):
+        assert stage.pool.may_retry()
+        with stage.pool.lease([stage.pod(0)]) as lease:
+            lease.succeeded(0.01)
