@@ -61,8 +61,8 @@ class Listed(NamedTuple):
     """What an answer says of an endpoint beside who it is; a change of it makes no other endpoint.
 
     `priority`: lower ones come first, the others are for failover (RFC 2782). `weight`: its share among those
-    of its priority, 1 on average. `other`: the same pod's address of the other family. `place`: its place in a
-    list that a person wrote.
+    of its priority, 1 on average. `other`: the same pod's address of the other family. `place`: its place in
+    a list that a person wrote.
     """
 
     priority: int = 0

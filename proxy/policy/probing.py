@@ -16,7 +16,7 @@ SOON = 0.1  # of the interval: when an endpoint is first checked that waits for 
 FLEET_RATE = 2.0  # checks a second that one endpoint sees of all sidecars together
 GROWN_MOST_S = 300.0
 DOWN_MOST_S = 30.0  # how long, with a grown interval, an endpoint that is well again may wait for a check
-PROOF_LASTS = 12.0  # intervals: a minute by default
+PROOF_LASTS = 12.0  # intervals: a minute by default; not above GROWN_MOST_S
 ALIKE = 0.8  # two intervals no further apart than the jitter makes them anyway
 
 NEVER = float("inf")
@@ -100,14 +100,19 @@ def sooner_s(endpoint: Endpoint, rule: ProbeRule, due_in_s: float, rng: Rng) -> 
 # --- passive first ------------------------------------------------------------------------------
 
 
+def proof_s(usual_s: float) -> float:
+    """How long connections stand for a check that asks more."""
+    return max(usual_s, min(PROOF_LASTS * usual_s, GROWN_MOST_S))
+
+
 def first_proof_until(rule: ProbeRule, usual_s: float, now: float, rng: Rng) -> float:
     """Until when connections may stand for the first check; as if the last one had been at any time."""
-    return now + PROOF_LASTS * usual_s * rng.random() if rule.asks_more else NEVER
+    return now + proof_s(usual_s) * rng.random() if rule.asks_more else NEVER
 
 
 def proof_until(rule: ProbeRule, usual_s: float, now: float, rng: Rng) -> float:
     """Until when connections may stand for a check, after one at `now`."""
-    return now + jittered(PROOF_LASTS * usual_s, rng) if rule.asks_more else NEVER
+    return now + jittered(proof_s(usual_s), rng) if rule.asks_more else NEVER
 
 
 def spared_s(

@@ -6,7 +6,7 @@ Everything here runs between two awaits.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Sequence, Set
 
 from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import ConnectError, NoEndpoint
@@ -16,14 +16,14 @@ from proxy.policy import slow_start, subset
 from proxy.policy.ejection import Phase
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.membership import Membership, Trust
-from proxy.policy.pickers import PickInfo
+from proxy.policy.pickers import Pick, PickInfo
 from proxy.policy.retry import RetryBudget
 from proxy.policy.sliding import SlidingCount
 from proxy.pool.balancer import factory_of
 from proxy.pool.lease import Lease
 from proxy.pool.picked import LENGTH, Picked
 from proxy.pool.roster import Roster
-from proxy.pool.tiers import Tiers
+from proxy.pool.tiers import STANDBY, Chosen, Tiers
 from proxy.pool.verdicts import Verdicts
 
 log = logging.getLogger("headway.pool")
@@ -60,6 +60,7 @@ class Pool:
         self._retries = RetryBudget(settings.retry_budget)
         self._probe_patience_s = settings.connect_deadline_s
 
+        self._standby: Sequence[Endpoint] = ()  # members that are not in use, the next one first
         self._has_members = asyncio.Event()
         self._probing: list[Endpoint] = []
         self._stale = False  # whether the tiers are behind the endpoints' states
@@ -126,7 +127,7 @@ class Pool:
                 endpoint.rank = endpoint.rank or subset.rank(self._pod, endpoint.identity)
             ordered = sorted(chosen, key=lambda each: (each.priority, each.rank))
             count = subset.choose(ordered, self._subset_size)
-            chosen = tuple(ordered[:count])
+            chosen, self._standby = tuple(ordered[:count]), ordered[count:]
             for place, endpoint in enumerate(ordered):
                 endpoint.standby = place >= count
         if chosen != self.active:
@@ -170,9 +171,11 @@ class Pool:
             self._retries.connection(now)
         probed = None if tried else self._probe(now)
         chosen = None if probed else self.tiers.pick(PickInfo(tried, now, self._rng, key))
+        if not (probed or chosen):
+            chosen = self._stand_in(tried)
         endpoint = chosen.pick.endpoint if chosen else probed
         if endpoint is None:
-            raise NoEndpoint(f"{len(tried)} of {len(self.active)} endpoints tried")
+            raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
         self.picked.append(Picked(now, endpoint, tuple(tried), chosen, self.tiers.field))
         endpoint.in_flight += 1
         endpoint.picks += 1
@@ -200,7 +203,13 @@ class Pool:
             await self._has_members.wait()
 
     def has_other_than(self, tried: Collection[Endpoint]) -> bool:
-        return any(endpoint not in tried for endpoint in self.active)
+        return any(each not in tried for each in self.active) or self._stand_in(tried) is not None
+
+    def _stand_in(self, tried: Collection[Endpoint]) -> Chosen | None:
+        """One from outside the subset, when all of that were tried: the same one until it fails as well."""
+        left = (each for each in self._standby if each not in tried and not each.failing)
+        endpoint = next(left, None)
+        return None if endpoint is None else Chosen(STANDBY, Pick(endpoint))
 
     def _probe(self, now: float) -> Endpoint | None:
         """An ejected endpoint whose turn it is to prove itself with one connection.

@@ -8,6 +8,7 @@ from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import Factory, Pick, Picker, PickInfo
 
 DOUBTFUL, LAST_RESORT = 1 << 16, 1 << 17  # after all of SRV's priorities: a doubtful pod beats none
+STANDBY = 1 << 18  # no tier to balance over: the next one in this pod's own order
 
 
 def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: bool) -> int:
@@ -21,6 +22,8 @@ def name_of(tier: int) -> str:
     """A tier in words."""
     if tier == LAST_RESORT:
         return "last resort: not in DNS, not proven to live"
+    if tier == STANDBY:
+        return "standby: all of the subset were tried"
     return "doubtful: no better one was left" if tier == DOUBTFUL else f"usable, priority {tier}"
 
 

@@ -51,6 +51,7 @@ class Verdicts:
         self._ejection_rule = EjectionRule(
             settings.eject_after, settings.eject_base_s, settings.eject_max_s, settings.eject_share
         )
+        self._same_port = settings.health_port is None  # checks meet what connections meet
         self._slow_start_s = settings.slow_start_s
         self._failure_costs_s = settings.connect_timeout_s
         self._sick_within_s = settings.health_interval_s * 1.2  # with the jitter of the checks
@@ -63,7 +64,7 @@ class Verdicts:
         with self._noting(endpoint, f"check failed: {why}" if why else "check passed"):
             endpoint.health = health.observe(endpoint.health, passed, self._health_rule)
             if passed:
-                endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=True)
+                endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=self._same_port)
         self._learn(endpoint, alive=passed)
 
     def succeeded(self, endpoint: Endpoint, connect_s: float | None, waited_s: float | None) -> None:

@@ -145,6 +145,14 @@ def test_connections_stand_for_a_check_only_so_long() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "usual_s,want_s", [(0.5, 6.0), (5.0, 60.0), (50.0, 300.0), (300.0, 300.0), (3600.0, 3600.0)]
+)
+def test_how_long_connections_stand_for_a_check(usual_s: float, want_s: float) -> None:
+    """Twelve intervals, but not above five minutes: a grown interval shall not hide a pod for an hour."""
+    assert probing.proof_s(usual_s) == pytest.approx(want_s)
+
+
 @pytest.mark.parametrize("every_s", [0.1, 1.0, 4.0, 4.99, 10.0])
 def test_looks_are_few(every_s: float) -> None:
     """However its connections come, a timer runs out twice in an interval at most."""

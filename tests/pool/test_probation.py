@@ -118,6 +118,15 @@ def test_a_passed_check_begins_probation() -> None:
     assert stage.served_by() == {1, 2}
 
 
+def test_a_check_of_another_port_proves_nothing() -> None:
+    """With HEALTH_PORT a passed check does not say that connections are taken."""
+    stage = Stage(3, HEALTH_PORT="9000")
+    stage.fail(0, times=3)
+    stage.check(0, True)
+
+    assert stage.state(0) == "ejected"
+
+
 def test_no_client_probes_what_checks_call_dead() -> None:
     """Its ejection is over but its checks fail: it waits for them, and only then for one connection."""
     stage = Stage(3)

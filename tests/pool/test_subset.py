@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.observe.counters import ServiceCounters
 from proxy.pool import Pool
+from proxy.pool.tiers import name_of
 from tests.support.fleet import Stage, answer
 
 
@@ -118,11 +119,19 @@ def test_all_of_the_subset_fail() -> None:
     assert client.subset == set(range(6))
 
 
-def test_a_retry_stays_in_the_subset() -> None:
-    """Other endpoints are none to try: there would be no end to the connections per pod otherwise."""
+def test_a_retry_beyond_the_subset() -> None:
+    """A connection that failed everywhere in the subset gets the next endpoint in order: always the same."""
     client = Client(10, 2)
-    assert client.pool.has_other_than([])
-    assert not client.pool.has_other_than(client.pool.active)
+    ends = set()
+    for _ in range(20):
+        assert client.pool.has_other_than(client.pool.active)
+        with client.pool.lease(client.pool.active) as lease:
+            ends.add(client.number(lease.endpoint))
+
+    assert len(ends) == 1
+    assert not ends & client.subset
+    chosen = client.pool.picked[-1].chosen
+    assert chosen is not None and name_of(chosen.tier).startswith("standby")
 
 
 def test_connections_outlive_the_subset() -> None:

@@ -1,4 +1,4 @@
-"""A picker of the user's own that is wrong: the connection gets an endpoint all the same, the log says why."""
+"""A picker of the user's own that is wrong: each connection gets an endpoint, and the log tells."""
 
 import logging
 from collections.abc import Callable, Sequence
