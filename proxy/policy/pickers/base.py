@@ -100,4 +100,4 @@ class Lots:
 
     def _at(self, point: float) -> int:
         """Whose part of the line this point is in."""
-        return bisect_right(self.sums, point, 0, len(self.sums) - 1)  # rounding may take it to the very end
+        return bisect_right(self.sums, point)

@@ -13,7 +13,6 @@ hash-balance-factor). A bound of 0 is none.
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from heapq import heapreplace
 from itertools import chain, cycle, islice
 from operator import itemgetter
 
@@ -98,15 +97,19 @@ def _table(names: Sequence[bytes], weights: Sequence[float]) -> "array[int]":
 
 
 def _turns(weights: Sequence[float]) -> Iterable[int]:
-    """Whose turn it is, for ever: first each has one, then each again after 1/weight (as in Envoy)."""
+    """Whose turn it is: each has one at first, then again after a span, a long one if it is light (Envoy).
+
+    As weights are 1 on average they all change a little when one leaves: rounded spans do not.
+    """
     if len(set(weights)) < 2:
         return cycle(range(len(weights)))
-    return _by_weight(weights)
-
-
-def _by_weight(weights: Sequence[float]) -> Iterator[int]:
-    turns = [(0.0, index) for index in range(len(weights))]
-    while True:
-        due, index = turns[0]
-        yield index
-        heapreplace(turns, (due + 1 / weights[index], index))
+    heaviest = max(weights)
+    spans = [round(heaviest / weight, 9) for weight in weights]
+    horizon = SIZE / sum(1 / span for span in spans)
+    whose: list[int] = []
+    due: list[float] = []
+    for index, span in enumerate(spans):
+        turns = int(horizon / span) + 1
+        whose += [index] * turns
+        due += [turn * span for turn in range(turns)]
+    return [whose[turn] for turn in sorted(range(len(due)), key=due.__getitem__)]

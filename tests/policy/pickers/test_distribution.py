@@ -127,6 +127,7 @@ def test_replaced_with_every_pick(name: str) -> None:
     assert 250 < 5_000 - sum(counts[each] for each in stable) < 2 * 500
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None)
 @given(
     st.sampled_from(sorted(PICKERS)),

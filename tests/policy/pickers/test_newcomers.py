@@ -63,6 +63,7 @@ def test_it_comes(name: str, seed: int, ramp: float, stays: bool) -> None:
     assert fair / 4 < got < at_most(fair)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @sharing
 def test_it_warms_up(name: str, seed: int) -> None:

@@ -61,6 +61,7 @@ def test_one_to_a_thousand(name: str) -> None:
     assert 15 < counts[endpoints[1]] < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(1_000, 1, 2, 1), (4, 1, 2, 1), (1, 1, 2, 1)])
 @sharing
 def test_retries(name: str, weights: tuple[float, ...]) -> None:
@@ -123,6 +124,17 @@ def test_busy_for_its_weight(name: str, most: float, load: list[int], gets: str)
 
     want = {"share": 0.25, "most": most, "none": 0.0}[gets]
     assert firsts[endpoints[1]] / 4_000 == pytest.approx(want, abs=0.02)
+
+
+@pytest.mark.parametrize("name,heavy", [("p2c", 0.2), ("least_connections", 0.0)])
+def test_rounding_makes_nobody_busier(name: str, heavy: float) -> None:
+    """Three connections on a pod of weight 1.8 are as many as one on 0.6, though they are fewer as floats."""
+    endpoints, rng = weighted(3, 1, 1), Random(7)
+    endpoints[0].in_flight = 3
+    firsts = Counter(picked(PICKERS[name](endpoints, rng, None), rng) for _ in range(4_000))
+
+    assert 3 / endpoints[0].weight < 1 / endpoints[1].weight
+    assert firsts[endpoints[0]] / 4_000 == pytest.approx(heavy, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["p2c", "least_connections", "peak_ewma"])
