@@ -48,11 +48,12 @@ def why(admin: Listen, most: int) -> None:
         for each in service["picks"]
     ]
     for time, service, each in sorted(picks, key=lambda pick: pick[0])[-most:]:
-        scores = [f"{score['endpoint']} {score['score']:g}" for score in each.get("scores", ())]
+        compared = sorted(each["scores"], key=lambda score: score["endpoint"] != each["endpoint"])
+        scores = [f"{score['endpoint']} {score['score']:g}" for score in compared]
         excluded = [f"not {other['endpoint']}: {other['reason']}" for other in each["excluded"]]
-        because = "; ".join(filter(None, [each["from"], each.get("note"), *excluded]))
+        because = "; ".join(filter(None, [each["from"], each["note"], *excluded]))
         table.add_row(
-            time[11:23], service, each["endpoint"], ", ".join(each["tried"]), " < ".join(scores), because
+            time[11:23], service, each["endpoint"], ", ".join(each["tried"]), ", ".join(scores), because
         )
     _print(table)
 

@@ -202,7 +202,7 @@ def test_why(headway: Headway) -> None:
         },
         {
             **{"time": "2026-11-24T10:00:00.250+00:00", "endpoint": "10.0.0.1:80", "tried": []},
-            **{"usable": 3, "excluded": [], "from": "probing", "note": ""},
+            **{"usable": 3, "excluded": [], "from": "probing", "scores": [], "note": ""},
         },
     ]
     with pages(200, msgspec.json.encode({"services": [{"service": "web", "picks": picks}]})) as admin:

@@ -12,8 +12,6 @@ from proxy.policy.servers import Trouble
 from proxy.pool import Heard, Picked, Pool
 from proxy.pool.tiers import name_of
 
-EXCLUDED = 20  # of those who could not be picked, at most so many are named
-
 
 def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
     """What /metrics needs of this service; `pool.counters` are up to date."""
@@ -54,21 +52,21 @@ def why(settings: ServiceSettings, pool: Pool, clock: SystemClock) -> dict[str, 
 
 
 def _picked(each: Picked, clock: SystemClock) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    pick = each.chosen.pick
+    return {
         "time": clock.date(each.at).isoformat(timespec="milliseconds"),
-        "endpoint": each.endpoint.label,
+        "endpoint": pick.endpoint.label,
         "tried": [endpoint.label for endpoint in each.tried],
         "usable": each.field.usable,
         "excluded": [
-            {"endpoint": endpoint.label, "reason": reason, "why": endpoint.why}
-            for endpoint, reason in each.field.others[:EXCLUDED]
+            {"endpoint": endpoint.label, "reason": reason, "why": why}
+            for endpoint, reason, why in each.field.others
         ],
+        "panic": each.field.panic,
+        "from": name_of(each.chosen.tier),
+        "scores": [{"endpoint": other.label, "score": round(score, 6)} for other, score in pick.scores],
+        "note": pick.note,
     }
-    if each.chosen is None:
-        return shown | {"from": "probing: its ejection is over, this connection shows how it is"}
-    pick = each.chosen.pick
-    scores = [{"endpoint": endpoint.label, "score": round(score, 6)} for endpoint, score in pick.scores]
-    return shown | {"from": name_of(each.chosen.tier), "scores": scores, "note": pick.note}
 
 
 def dns(

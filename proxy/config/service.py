@@ -39,7 +39,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             share(100, 1000, zero="no bound"),
             "125%",
-            "for maglev: one with more than this of the mean connections is passed over (never with pod)",
+            "for maglev: one with more than this of the mean connections is passed over, once keys differ",
         ),
     ]
     subset_size: Annotated[
@@ -191,7 +191,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             share(0, 1000),
             "20%",
-            "retries per new connection over 10 s, plus 10 a second; one that works is not counted",
+            "retries per new connection over 10 s, plus 10 a second; not where a pod is known to be alive",
         ),
     ]
 

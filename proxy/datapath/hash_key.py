@@ -18,36 +18,41 @@ KEY_BYTES = 8
 PEEK_S = 1.0  # a client that waits for its server to speak first is not kept waiting for longer
 PEEK_MOST = 5 + (1 << 14)  # RFC 8446 5.1: one whole record
 FIRST_PAUSE_S = 0.001
+OURSELVES = frozenset({"127.0.0.1", "::1", ""})  # "": a Unix socket
 
 
 def make_key_of(settings: ServiceSettings, pod_name: str, clock: Clock) -> KeyOf | None:
     """What HASH_KEY asks for; it may raise ClientReset. None for a balancer that would not look at a key."""
     if settings.balancer != Balancer.MAGLEV and ":" not in settings.balancer:
         return None
+    pod = _hashed(pod_name.encode())
     if settings.hash_key is HashKey.POD:
-        return partial(_of_pod, _hashed(pod_name.encode()))
+        return partial(_of_pod, pod)
     if settings.hash_key is HashKey.SNI:
         # Half of the deadline is left for the pods, whatever the client does not say.
         patience_s = min(PEEK_S, settings.connect_timeout_s, settings.connect_deadline_s / 2)
-        return partial(_of_server_name, patience_s, clock)
-    return _of_client
+        return partial(_of_server_name, patience_s, clock, pod)
+    return partial(_of_client, pod)
 
 
-async def _of_pod(key: int, client: socket.socket) -> int:
-    return key
+async def _of_pod(pod: int, client: socket.socket) -> int:
+    return pod
 
 
-async def _of_client(client: socket.socket) -> int:
-    """By its address without the port; one key for all clients of a Unix socket."""
+async def _of_client(pod: int, client: socket.socket) -> int:
+    """By its address without the port. The pod's own application is this pod: localhost is the same address
+    in every pod of the fleet, and would send all of them to one endpoint.
+    """
     try:
         peer = client.getpeername()
     except OSError:  # it was reset: the relay will find out
-        peer = ""
+        return pod
     # A listener for both families shows IPv4 clients as ::ffff:1.2.3.4 (RFC 4291 2.5.5.2).
-    return _hashed(peer[0].removeprefix("::ffff:").encode() if isinstance(peer, tuple) else b"")
+    ip = peer[0].removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+    return pod if ip in OURSELVES else _hashed(ip.encode())
 
 
-async def _of_server_name(patience_s: float, clock: Clock, client: socket.socket) -> int:
+async def _of_server_name(patience_s: float, clock: Clock, pod: int, client: socket.socket) -> int:
     """By what it asks for in TLS; by its address when it does not say within `patience_s`, or is no TLS."""
     try:
         async with asyncio.timeout(patience_s):
@@ -55,7 +60,7 @@ async def _of_server_name(patience_s: float, clock: Clock, client: socket.socket
     except TimeoutError:
         # After a stall of the loop its timers run first: what came in time is there.
         name = server_name(_peek(client) or b"") or b""
-    return _hashed(name) if name else await _of_client(client)
+    return _hashed(name) if name else await _of_client(pod, client)
 
 
 async def _peek_server_name(client: socket.socket, clock: Clock) -> bytes:

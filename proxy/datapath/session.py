@@ -111,7 +111,7 @@ class Sessions:
     def _may_retry(self, tried: list[Endpoint], deadline: float) -> bool:
         if self._clock.now() >= deadline - WORTH_TRYING_S or len(tried) >= self._settings.connect_attempts:
             return False
-        return self._pool.has_other_than(tried) and self._pool.may_retry()  # which spends: asked last
+        return self._pool.has_other_than(tried) and self._pool.may_retry(tried)  # which may spend: asked last
 
     async def _attempt(self, client: socket.socket, lease: Lease, deadline: float) -> End:
         """Connect to the leased endpoint and relay. Raises ConnectError."""

@@ -31,20 +31,10 @@ class Endpoint:
     """`in_flight` counts leases, `picks` all there ever were. Compared by identity: same pod, same object."""
 
     __slots__ = (
-        *("alive", "connect_s", "ejection", "failed_at", "gone_at", "health", "identity", "in_flight"),
-        *(
-            "label",
-            "latency",
-            "other",
-            "picks",
-            "place",
-            "priority",
-            "probe_since",
-            "ramp",
-            "rank",
-            "recent_picks",
-        ),
-        *("replaced", "standby", "succeeded_at", "turned", "warming_since", "weight", "why"),
+        *("alive", "connect_s", "ejection", "failed_at", "failing_since", "gone_at", "health", "identity"),
+        *("in_flight", "label", "latency", "other", "picks", "place", "priority", "probe_since", "ramp"),
+        *("rank", "recent_picks", "replaced", "standby", "succeeded_at", "turned", "warming_since"),
+        *("weight", "why"),
     )
 
     def __init__(self, identity: Identity, health: Health) -> None:
@@ -61,6 +51,7 @@ class Endpoint:
         self.alive: bool | None = None  # what the last check or connection showed
         self.succeeded_at = NEVER  # when a connection to it last worked
         self.failed_at = NEVER  # when a connection or a check last failed
+        self.failing_since = NEVER  # when it did for the first time in a row
         self.probe_since: float | None = None  # when the one probing connection was handed out
         self.gone_at: float | None = None  # when discovery stopped listing it
         self.replaced = False  # another pod has its address: no byte of a client's may go there
@@ -107,6 +98,15 @@ class Endpoint:
     def proven(self) -> bool:
         """Whether it may be used, and showed that it lives when it was last tried."""
         return self.usable and self.alive is True
+
+    @property
+    def on_probation(self) -> bool:
+        """Whether one connection may show now what it is worth: its ejection is over, no other is at it.
+
+        Not while its checks fail: a client would pay for it, and a success could not bring it back.
+        """
+        waiting = self.ejection.phase is Phase.PROBING and self.probe_since is None
+        return waiting and self.health.usable
 
     @property
     def state(self) -> State:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from proxy.model import Identity
-from proxy.policy.ejection import Phase
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.health import Status
 
@@ -20,11 +19,21 @@ def rank(pod: str, identity: Identity) -> int:
     return int.from_bytes(blake2b(f"{pod}\0{who}".encode(), digest_size=8).digest())
 
 
-def choose(ordered: Sequence[Endpoint], size: int) -> int:
-    """How many of `ordered` are used: up to the one that completes `size` without a verdict against them."""
-    good = 0
-    for count, endpoint in enumerate(ordered, 1):
-        good += endpoint.health.status is not Status.UNHEALTHY and endpoint.ejection.phase is Phase.SERVING
-        if good == size:
-            return count
-    return len(ordered)
+def choose(ordered: Sequence[Endpoint], size: int) -> list[Endpoint]:
+    """Those of `ordered` that are used: `size` usable ones, and whoever stands before the last of them.
+
+    Failing ones are among those, so that checks and probation bring them back; newcomers too, but no more
+    than `size`, and they push nobody out before they have passed a check.
+    """
+    chosen: list[Endpoint] = []
+    usable = unchecked = 0
+    for endpoint in ordered:
+        if endpoint.health.status is Status.UNCHECKED:
+            unchecked += 1
+            if unchecked > size:
+                continue
+        usable += endpoint.usable
+        chosen.append(endpoint)
+        if usable == size:
+            break
+    return chosen

@@ -7,6 +7,7 @@ from proxy.policy.endpoint import Endpoint
 
 SLOW_S = 0.1  # a connect that is faster is never an outlier
 SLOW_TIMES = 10  # the others' median; a lost SYN alone costs a second
+ENOUGH = 5  # that fail while nobody works: in a large service the others may not have been asked
 PEERS = 3  # it takes at least as many to tell what is usual
 
 
@@ -18,9 +19,13 @@ def is_slow(connect_s: float, endpoint: Endpoint, endpoints: Iterable[Endpoint])
     return len(usual) >= PEERS and connect_s >= SLOW_TIMES * median(usual)
 
 
-def all_failed(endpoints: Sequence[Endpoint], since: float) -> bool:
-    """Whether the last thing each of several endpoints did was to fail, and not before `since`.
+def all_failed(endpoints: Sequence[Endpoint], last_success_at: float) -> bool:
+    """Whether everyone began to fail since anyone worked for the last time: at least two; five are enough.
 
-    It is then more likely that the common part is broken: this pod, its network, its node.
+    It is then more likely that the common part is broken: this pod, its network, its node. Who failed before
+    that proves nothing.
     """
-    return len(endpoints) > 1 and all(each.alive is False and each.failed_at >= since for each in endpoints)
+    failing = [each.failing_since for each in endpoints if each.alive is False]
+    turned = sum(since >= last_success_at for since in failing)
+    others = len(endpoints) - (len(failing) - turned)
+    return turned >= max(2, min(ENOUGH, others))

@@ -10,6 +10,7 @@ from proxy.policy.endpoint import Endpoint
 class Owner(Protocol):
     """Who hears what became of a lease; the pool is one."""
 
+    def connected(self, lease: "Lease") -> None: ...
     def connection_succeeded(self, lease: "Lease", waited_s: float | None) -> None: ...
     def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None: ...
     def release(self, lease: "Lease") -> None: ...
@@ -21,22 +22,24 @@ class Lease:
     Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
-    __slots__ = ("_owner", "address", "connect_s", "endpoint", "is_retry", "probe_since", "reported")
+    __slots__ = ("_owner", "address", "connect_s", "endpoint", "probe_since", "reported", "taken_at")
 
-    def __init__(self, owner: Owner, endpoint: Endpoint, probe_since: float | None, is_retry: bool) -> None:
+    def __init__(self, owner: Owner, endpoint: Endpoint, taken_at: float, probe_since: float | None) -> None:
         self._owner = owner
+        self.taken_at = taken_at
         self.reported = False
         self.endpoint = endpoint
         self.address = endpoint.address  # the one of its addresses to connect to
         self.connect_s: float | None = None
         self.probe_since = probe_since  # when this is the connection that probes it
-        self.is_retry = is_retry
 
     def __enter__(self) -> "Lease":
         return self
 
     def connected(self, seconds: float) -> None:
+        """The pod took the connection, after so long."""
         self.connect_s = seconds
+        self._owner.connected(self)
 
     def succeeded(self, waited_s: float | None = None) -> None:
         """The pod's first byte came, `waited_s` after the client's; or the connection ended well without."""

@@ -9,10 +9,9 @@ LENGTH = 100
 
 
 class Picked(NamedTuple):
-    """One pick: `chosen` from `field` by the algorithm; None: it had to prove itself."""
+    """One pick: `chosen` from `field`, after `tried` had failed."""
 
     at: float
-    endpoint: Endpoint
     tried: tuple[Endpoint, ...]
-    chosen: Chosen | None
+    chosen: Chosen
     field: Field

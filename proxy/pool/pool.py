@@ -62,7 +62,7 @@ class Pool:
 
         self._standby: Sequence[Endpoint] = ()  # members that are not in use, the next one first
         self._has_members = asyncio.Event()
-        self._probing: list[Endpoint] = []
+        self._moving: list[Endpoint] = []  # those that time alone may change
         self._stale = False  # whether the tiers are behind the endpoints' states
         self._next_transition_at = NEVER  # when time alone will change a state
 
@@ -126,13 +126,13 @@ class Pool:
             for endpoint in chosen:
                 endpoint.rank = endpoint.rank or subset.rank(self._pod, endpoint.identity)
             ordered = sorted(chosen, key=lambda each: (each.priority, each.rank))
-            count = subset.choose(ordered, self._subset_size)
-            chosen, self._standby = tuple(ordered[:count]), ordered[count:]
-            for place, endpoint in enumerate(ordered):
-                endpoint.standby = place >= count
+            chosen = tuple(subset.choose(ordered, self._subset_size))
+            used = set(chosen)
+            self._standby = [each for each in ordered if each not in used]
+            for endpoint in ordered:
+                endpoint.standby = endpoint not in used
         if chosen != self.active:
             self.active = chosen
-            self._stale = True
             self.on_members_changed()
 
     def drop(self, endpoint: Endpoint) -> None:
@@ -150,11 +150,15 @@ class Pool:
         """The result of one active check; `why` it failed."""
         self.verdicts.check(endpoint, passed, why)
 
+    def connected(self, lease: Lease) -> None:
+        if lease.connect_s is not None and not self.verdicts.connected(lease.endpoint, lease.connect_s):
+            lease.reported = True  # that it works in the end is no credit
+
     def connection_succeeded(self, lease: Lease, waited_s: float | None) -> None:
         """The pod of `lease` sent its first byte, `waited_s` after the client's, or ended well without."""
-        if lease.is_retry:
-            self._retries.give_back(self._clock.now())
-        self.verdicts.succeeded(lease.endpoint, lease.connect_s, waited_s)
+        known = waited_s is not None and lease.connect_s is not None
+        answer_s = lease.connect_s + waited_s if known else None  # type: ignore[operator]
+        self.verdicts.succeeded(lease.endpoint, lease.taken_at, answer_s)
 
     def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None:
         """A connection to `endpoint` failed, by a fault of the pod's."""
@@ -169,28 +173,43 @@ class Pool:
         self._refresh(now)
         if not tried:
             self._retries.connection(now)
-        probed = None if tried else self._probe(now)
-        chosen = None if probed else self.tiers.pick(PickInfo(tried, now, self._rng, key))
-        if not (probed or chosen):
-            chosen = self._stand_in(tried)
-        endpoint = chosen.pick.endpoint if chosen else probed
-        if endpoint is None:
+        chosen = self._pick(PickInfo(tried, now, self._rng, key))
+        if chosen is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
-        self.picked.append(Picked(now, endpoint, tuple(tried), chosen, self.tiers.field))
+        endpoint = chosen.pick.endpoint
+        self.picked.append(Picked(now, tuple(tried), chosen, self.tiers.field))
+        probe_since = self._begin_probe(endpoint, now) if endpoint.on_probation else None
         endpoint.in_flight += 1
         endpoint.picks += 1
         if endpoint.recent_picks is None:
             endpoint.recent_picks = SlidingCount(*MINUTE_SLOTS)
         endpoint.recent_picks.add(now)
-        return Lease(self, endpoint, endpoint.probe_since if probed else None, bool(tried))
+        return Lease(self, endpoint, now, probe_since)
+
+    def _pick(self, info: PickInfo) -> Chosen | None:
+        """A retry goes to an endpoint that proved itself when it was last used, if one is left."""
+        if info.tried:
+            unproven = [each for each in self.active if not each.proven]
+            if chosen := self.tiers.pick(info._replace(tried={*info.tried, *unproven})):
+                return chosen
+        return self.tiers.pick(info) or self._stand_in(info.tried)
+
+    def _begin_probe(self, endpoint: Endpoint, now: float) -> float:
+        """This connection shows what an ejected endpoint is worth; nobody else goes there meanwhile."""
+        endpoint.probe_since = now
+        self._stale = True
+        return now
 
     def release(self, lease: Lease) -> None:
         lease.endpoint.in_flight -= 1
-        if not lease.reported and lease.probe_since == lease.endpoint.probe_since:
+        if not lease.reported and lease.probe_since == lease.endpoint.probe_since is not None:
             lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
+            self._stale = True
 
-    def may_retry(self) -> bool:
-        """Whether the budget has a retry left; it is spent."""
+    def may_retry(self, tried: Collection[Endpoint]) -> bool:
+        """Whether another endpoint may be tried: one that is known to be alive, or any within the budget."""
+        if any(each.proven and each not in tried for each in self.active):
+            return True
         allowed = self._retries.spend(self._clock.now())
         if not allowed:
             self.counters.sheds["retry_budget"] += 1
@@ -211,18 +230,6 @@ class Pool:
         endpoint = next(left, None)
         return None if endpoint is None else Chosen(STANDBY, Pick(endpoint))
 
-    def _probe(self, now: float) -> Endpoint | None:
-        """An ejected endpoint whose turn it is to prove itself with one connection.
-
-        Not one whose checks fail: a client would pay for the attempt, and a success could not bring it back.
-        """
-        for endpoint in self._probing:
-            if endpoint.probe_since is None and endpoint.health.usable:
-                endpoint.probe_since = now
-                self._next_transition_at = min(self._next_transition_at, self._due(endpoint, now))
-                return endpoint
-        return None
-
     # --- snapshots ------------------------------------------------------------------------------
 
     def _refresh(self, now: float) -> None:
@@ -234,24 +241,23 @@ class Pool:
             self._publish(now)
 
     def _let_time_pass(self, now: float) -> None:
-        for endpoint in self.active:
+        for endpoint in self._moving:
             if endpoint.probe_since is not None and now >= endpoint.probe_since + self._probe_patience_s:
                 self.verdicts.credit(endpoint)  # its probing connection stands
             self.verdicts.let_return(endpoint, now)
 
     def _publish(self, now: float) -> None:
         """Replace the snapshots that the data path picks from."""
-        moving = [each for each in self.active if not each.usable or each.warming_since is not None]
-        for endpoint in moving:
+        self._moving = [each for each in self.active if not each.usable or each.warming_since is not None]
+        for endpoint in self._moving:
             self._ramp(endpoint, now)
-        was_panicking = self.tiers.field.panicking
+        before = self.tiers.field.panic
         self.tiers.publish(self.active, self.held)
-        if self.tiers.field.panicking and not was_panicking:
-            self.counters.panics["threshold"] += 1
+        if (panic := self.tiers.field.panic) and panic != before:
+            self.counters.panics[panic] += 1
             usable, whole = self.tiers.field.usable, len(self.active)
-            log.warning("%s: only %d of %d endpoints are usable: all are used", self.name, usable, whole)
-        self._probing = [each for each in moving if each.ejection.phase is Phase.PROBING]
-        self._next_transition_at = min((self._due(each, now) for each in moving), default=NEVER)
+            log.warning("%s: %d of %d endpoints are usable: all are used", self.name, usable, whole)
+        self._next_transition_at = min((self._due(each, now) for each in self._moving), default=NEVER)
         self._stale = False
 
     def _ramp(self, endpoint: Endpoint, now: float) -> None:

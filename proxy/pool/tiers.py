@@ -8,6 +8,7 @@ from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import Factory, Pick, Picker, PickInfo
 
 DOUBTFUL, LAST_RESORT = 1 << 16, 1 << 17  # after all of SRV's priorities: a doubtful pod beats none
+NAMED = 20  # of those who are not used
 STANDBY = 1 << 18  # no tier to balance over: the next one in this pod's own order
 
 
@@ -15,7 +16,8 @@ def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: bool) -> int:
     """SRV's priority; after those who is unusable, then who is neither in DNS nor proven to live."""
     if endpoint.identity in held and not endpoint.proven:
         return LAST_RESORT
-    return endpoint.priority if endpoint.usable or panicking else DOUBTFUL
+    good = endpoint.usable or endpoint.on_probation
+    return endpoint.priority if good or panicking else DOUBTFUL
 
 
 def name_of(tier: int) -> str:
@@ -28,11 +30,13 @@ def name_of(tier: int) -> str:
 
 
 class Field(NamedTuple):
-    """Who was there to be picked, as a snapshot saw it: `others` were not used, with the reason."""
+    """Who was there to be picked, as a snapshot saw it. `others`: some of those not used, each with its state
+    and what had brought it there. `panic`: why they were used all the same.
+    """
 
     usable: int
-    others: tuple[tuple[Endpoint, str], ...]
-    panicking: bool
+    others: tuple[tuple[Endpoint, str, str], ...] = ()
+    panic: str = ""
 
 
 class Chosen(NamedTuple):
@@ -51,19 +55,25 @@ class Tiers:
         self._panic_below = panic_below
         self._rng = rng
         self.pickers: dict[int, Picker] = {}
-        self.field = Field(0, (), False)
+        self.field = Field(0)
 
     def publish(self, endpoints: Sequence[Endpoint], held: Set[Identity]) -> None:
         """New snapshots of `endpoints`; each algorithm goes on where it stood in its tier."""
-        others = tuple((each, why) for each in endpoints if (why := _reason(each, held)))
+        others = [each for each in endpoints if _reason(each, held)]
         usable = len(endpoints) - len(others)
-        self.field = Field(usable, others, usable < self._panic_below * len(endpoints))
+        named = tuple((each, _reason(each, held), each.why) for each in others[:NAMED])
+        self.field = Field(usable, named, self._panic(usable, len(endpoints)))
         tiers: dict[int, list[Endpoint]] = {}
         for endpoint in endpoints:
-            tiers.setdefault(tier_of(endpoint, held, self.field.panicking), []).append(endpoint)
+            tiers.setdefault(tier_of(endpoint, held, bool(self.field.panic)), []).append(endpoint)
         self.pickers = {
             tier: self._factory(tiers[tier], self._rng, self.pickers.get(tier)) for tier in sorted(tiers)
         }
+
+    def _panic(self, usable: int, whole: int) -> str:
+        if not usable:
+            return "none_usable" if whole else ""
+        return "threshold" if usable < self._panic_below * whole else ""
 
     def pick(self, info: PickInfo) -> Chosen | None:
         """The endpoint of the next connection, none of those tried, from the first tier that has one."""

@@ -9,14 +9,15 @@ from proxy.config import ServiceSettings
 from proxy.errors import ConnectError, SlowConnect
 from proxy.model import Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
+from proxy.observe.seldom import Seldom
 from proxy.policy import ejection, health, suspicion
-from proxy.policy.ejection import Ejection, EjectionRule, Phase
+from proxy.policy.ejection import EjectionRule, Phase
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.health import Health, HealthRule, Status
 
 log = logging.getLogger("headway.pool")
 
-PROVING = frozenset({State.UNCHECKED, State.UNHEALTHY, State.EJECTED, State.PROBING})
+PROVING = frozenset({State.UNCHECKED, State.UNHEALTHY, State.PROBING})  # what READY is a recovery from
 
 
 class Surroundings(Protocol):
@@ -24,6 +25,8 @@ class Surroundings(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def members(self) -> tuple[Endpoint, ...]: ...
     @property
     def active(self) -> tuple[Endpoint, ...]: ...
     @property
@@ -54,7 +57,9 @@ class Verdicts:
         self._same_port = settings.health_port is None  # checks meet what connections meet
         self._slow_start_s = settings.slow_start_s
         self._failure_costs_s = settings.connect_timeout_s
-        self._sick_within_s = settings.health_interval_s * 1.2  # with the jitter of the checks
+        self._sick_after_s = settings.health_interval_s  # without a success, while endpoints fail
+        self._worked_at = float("-inf")  # when any endpoint showed for the last time that it is alive
+        self._seldom = Seldom(clock)
         self._sick = False  # whether it seems to be us, as all endpoints fail
 
     def check(self, endpoint: Endpoint, passed: bool, why: str = "") -> None:
@@ -67,17 +72,22 @@ class Verdicts:
                 endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=self._same_port)
         self._learn(endpoint, alive=passed)
 
-    def succeeded(self, endpoint: Endpoint, connect_s: float | None, waited_s: float | None) -> None:
-        """A connection worked; how long it took to connect, and then to the pod's first byte."""
-        endpoint.succeeded_at = now = self._clock.now()
-        if connect_s is not None:
-            endpoint.connect_s = connect_s
-            if waited_s is not None:
-                endpoint.latency.observe(connect_s + waited_s, now)
-            if suspicion.is_slow(connect_s, endpoint, self._pool.active):
-                self._blame(endpoint, SlowConnect(f"after {connect_s:.3g} s"))
-                return
-        self.credit(endpoint)
+    def connected(self, endpoint: Endpoint, connect_s: float) -> bool:
+        """A pod took a connection after `connect_s`; whether that was in good time."""
+        slow = suspicion.is_slow(connect_s, endpoint, self._pool.active)
+        endpoint.connect_s = connect_s
+        if slow:
+            self._blame(endpoint, SlowConnect(f"after {connect_s:.3g} s"))
+        return not slow
+
+    def succeeded(self, endpoint: Endpoint, taken_at: float, answer_s: float | None) -> None:
+        """A connection that began at `taken_at` worked; the pod's first byte came after `answer_s`."""
+        now = self._clock.now()
+        if answer_s is not None:
+            endpoint.latency.observe(answer_s, now)
+        if taken_at >= endpoint.failed_at:  # else new connections fail since, whatever old ones do
+            endpoint.succeeded_at = now
+            self.credit(endpoint)
 
     def failed(self, endpoint: Endpoint, error: ConnectError) -> None:
         """A connection to `endpoint` failed, by a fault of the pod's."""
@@ -89,6 +99,8 @@ class Verdicts:
     def credit(self, endpoint: Endpoint) -> None:
         if endpoint.alive is not True:
             self._learn(endpoint, alive=True)
+        else:
+            self._worked(endpoint.succeeded_at)
         if endpoint.ejection.failures == 0 and endpoint.ejection.phase is Phase.SERVING:
             return
         with self._noting(endpoint, "a connection to it worked"):
@@ -96,10 +108,10 @@ class Verdicts:
         endpoint.probe_since = None
 
     def _blame(self, endpoint: Endpoint, error: ConnectError) -> None:
-        others = [each for each in self._pool.active if each is not endpoint]
+        others = [each for each in self._pool.members if each is not endpoint]
         others_out = sum(each.ejection.phase is not Phase.SERVING for each in others)
         others_usable = any(each.usable for each in others)
-        room = ejection.room_to_eject(self._ejection_rule, len(self._pool.active), others_out, others_usable)
+        room = ejection.room_to_eject(self._ejection_rule, len(self._pool.members), others_out, others_usable)
         was_out = endpoint.ejection.phase is Phase.EJECTED
         luck, checkable = self._rng.random(), error.checkable
         with self._noting(endpoint, f"connection failed: {error.reason}"):
@@ -121,52 +133,59 @@ class Verdicts:
 
     def _learn(self, endpoint: Endpoint, *, alive: bool) -> None:
         """What a check or a connection showed; decisive for an endpoint that DNS does not list."""
+        now = self._clock.now()
         changed = endpoint.alive is not alive
         endpoint.alive = alive
         if not alive:
-            endpoint.failed_at = self._clock.now()
+            endpoint.failing_since = now if changed else endpoint.failing_since
+            endpoint.failed_at = now
         if changed and endpoint.identity in self._pool.held:
             self._pool.state_changed()
             if not alive:
                 self._pool.drop(endpoint)
-        self._doubt_ourselves(alive)
+        if alive:
+            self._worked(now)
+        elif self._is_overdue(now) and suspicion.all_failed(self._pool.members, self._worked_at):
+            self._lift_ejections()
 
-    def _doubt_ourselves(self, alive: bool) -> None:
-        """When everyone fails at once, nobody is left out for it; nor is who was, once somebody answers."""
-        if self._sick and alive:
+    def _is_overdue(self, now: float) -> bool:
+        """Whether it is so long that nobody worked that it is worth to look whether all fail."""
+        return not self._sick and now - self._worked_at >= self._sick_after_s
+
+    def _worked(self, now: float) -> None:
+        """Somebody is alive. If all had failed, it was us: the others get the benefit of the doubt."""
+        self._worked_at = now
+        if self._sick:
             self._sick = False
-            log.info(
-                "%s: an endpoint answers again; those that failed need one passed check", self._pool.name
-            )
-            for endpoint in self._pool.active:
+            log.info("%s: an endpoint answers again, all that failed are used again", self._pool.name)
+            for endpoint in self._pool.members:
                 if endpoint.health.status is Status.UNHEALTHY:
-                    endpoint.health = Health(Status.UNCHECKED)
+                    endpoint.health = Health(Status.ASSUMED)
                     self._pool.on_suspect(endpoint)
             self._pool.state_changed()
-        elif not (self._sick or alive):
-            since = self._clock.now() - self._sick_within_s
-            if suspicion.all_failed(self._pool.active, since):
-                self._lift_ejections()
 
     def _lift_ejections(self) -> None:
         self._sick = True
         self._counters.panics["all_failed"] += 1
-        log.warning(
-            "%s: all %d endpoints failed within %.3g s: is it this pod, its network or its node? "
-            "None is ejected until one answers",
-            self._pool.name,
-            len(self._pool.active),
-            self._sick_within_s,
-        )
-        for endpoint in self._pool.active:
-            endpoint.ejection, endpoint.probe_since = Ejection(), None
+        if (more := self._seldom.may_say("all failed")) is not None:
+            log.warning(
+                "%s: endpoints fail and none of %d answers: is it this pod, its network or its node? "
+                "None is ejected until one does%s",
+                self._pool.name,
+                len(self._pool.members),
+                more,
+            )
+        for endpoint in self._pool.members:
+            endpoint.ejection, endpoint.probe_since = ejection.succeeded(endpoint.ejection), None
         self._pool.state_changed()
 
     @contextmanager
     def _noting(self, endpoint: Endpoint, why: str) -> Iterator[None]:
         """Log a change of state, and have the picker made anew before the next pick."""
-        before = endpoint.state
+        before, on_probation = endpoint.state, endpoint.on_probation
         yield
+        if endpoint.on_probation is not on_probation:
+            self._pool.state_changed()
         if endpoint.state is not before:
             endpoint.why = why
             if endpoint.state is State.READY and before in PROVING:

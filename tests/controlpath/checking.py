@@ -1,6 +1,7 @@
 """What the tests of health checks share: a pool whose members are checked, checks that touch no pod."""
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from itertools import pairwise
 from random import Random
@@ -60,7 +61,7 @@ class Checked:
     def serve(self, address: Address, error: ConnectError | None = None) -> None:
         """One short connection through this pod, which works or fails."""
         endpoint, verdicts = self.endpoint(address), self.pool.verdicts
-        verdicts.failed(endpoint, error) if error else verdicts.succeeded(endpoint, None, None)
+        verdicts.failed(endpoint, error) if error else verdicts.succeeded(endpoint, math.inf, None)
 
     async def passed(self, count: int) -> None:
         async def look() -> bool:

@@ -105,7 +105,7 @@ def fails(stage: Stage) -> int:
         with stage.pool.lease(tried) as lease:
             tried.append(lease.endpoint)
             lease.failed(Refused())
-        if len(tried) == 3 or not stage.pool.may_retry():
+        if len(tried) == 3 or not stage.pool.may_retry(tried):
             return len(tried)
 
 
@@ -128,17 +128,41 @@ def test_a_few_connections_may_always_retry() -> None:
 def test_the_budget_comes_back() -> None:
     """After ten seconds what was spent is forgotten."""
     stage = Stage(10, RETRY_BUDGET="0%")
-    while stage.pool.may_retry():
+    while stage.pool.may_retry([]):
         pass
     stage.clock.advance(11)
 
-    assert stage.pool.may_retry()
+    assert stage.pool.may_retry([])
 
 
-def test_a_retry_that_works_costs_nothing() -> None:
-    """Half of the pods are dead and nobody knows yet: everyone is served by a second attempt."""
+def test_a_retry_where_it_helps_costs_nothing() -> None:
+    """One of two pods is dead and nobody knows yet: everyone may try the other, which has proved itself."""
     stage = Stage(2, RETRY_BUDGET="0%")
-    for _ in range(1_000):
-        assert stage.pool.may_retry()
+    stage.succeed(1)
+    assert all(stage.pool.may_retry([stage.pod(0)]) for _ in range(1_000))
+
+    stage.fail(1)
+    assert not all(stage.pool.may_retry([stage.pod(0)]) for _ in range(1_000))
+
+
+def test_a_retry_goes_to_one_that_is_alive() -> None:
+    """Nine of ten are dead and not found out yet: the second attempt is the last one."""
+    stage = Stage(10, HEALTH_CHECK="off", EJECT_AFTER="0")
+    stage.succeed(9)
+    for number in range(9):
+        stage.fail(number)
+
+    for _ in range(100):
         with stage.pool.lease([stage.pod(0)]) as lease:
-            lease.succeeded(0.01)
+            assert lease.endpoint is stage.pod(9)
+
+
+def test_an_old_connection_says_nothing_of_new_ones() -> None:
+    """A pod that takes no new connection stays out, though one from before still gets answers."""
+    stage = Stage(3)
+    with stage.lease(0) as old:
+        stage.clock.advance(1)
+        stage.fail(0, times=3)
+        old.succeeded(0.1)
+
+        assert stage.state(0) == "ejected"

@@ -53,7 +53,7 @@ class PoolMachine(RuleBasedStateMachine):
     def is_good(self, endpoint: Endpoint) -> bool:
         """Whether it may be used while others may be, too: DNS lists it, or it has just proved alive."""
         held = endpoint.identity in self.pool.membership.held
-        return endpoint.proven if held else endpoint.usable
+        return endpoint.proven if held else endpoint.usable or endpoint.on_probation
 
     # --- what may happen --------------------------------------------------------------------------
 
@@ -98,6 +98,7 @@ class PoolMachine(RuleBasedStateMachine):
         left = set(self.pool.members) - set(known)
         self.pool.states()
         usable = set(filter(self.is_good, left))
+        on_probation = {each for each in left if each.on_probation}
         try:
             lease = self.pool.lease(known)
         except NoEndpoint:
@@ -105,17 +106,11 @@ class PoolMachine(RuleBasedStateMachine):
             return multiple()
         assert lease.endpoint in left
         self.held.append(lease)
-        if usable and lease.endpoint not in usable:
-            self._probes(lease, known)
+        assert not usable or lease.endpoint in usable
+        if lease.endpoint in on_probation:  # one at a time
+            assert lease.endpoint not in self.probes
+            self.probes[lease.endpoint] = lease
         return lease
-
-    def _probes(self, lease: Lease, tried: list[Endpoint]) -> None:
-        """Only a first attempt may go to an unusable pod while others are usable, and only one at a time."""
-        assert not tried
-        assert lease.endpoint.health.usable
-        assert lease.endpoint.ejection.phase is Phase.PROBING
-        assert lease.endpoint not in self.probes
-        self.probes[lease.endpoint] = lease
 
     @rule(lease=leases)
     def works(self, lease: Lease) -> None:

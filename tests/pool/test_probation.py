@@ -22,13 +22,23 @@ def on_probation(pods: int = 3, health_check: str = "tcp") -> Stage:
     return stage
 
 
+def probe(stage: Stage, *numbers: int) -> Lease:
+    """The connection that shows what one of these pods is worth, as soon as the balancer sends one there."""
+    for _ in range(1_000):
+        lease = stage.pool.lease([])
+        if stage.number(lease.endpoint) in numbers:
+            return lease
+        with lease:
+            pass
+    raise AssertionError(f"none of {numbers} got a connection")
+
+
 def test_one_connection_decides() -> None:
     """A pod that comes back gets one connection, and no second one before that one has shown something."""
     stage = on_probation()
-    with stage.pool.lease([]) as probe:
-        assert probe.endpoint is stage.pod(0)
+    with probe(stage, 0) as lease:
         assert stage.served_by() == {1, 2}
-        probe.succeeded()
+        lease.succeeded()
         assert stage.state(0) == "ready"
 
     assert stage.served_by() == {0, 1, 2}
@@ -37,15 +47,16 @@ def test_one_connection_decides() -> None:
 def test_failed_probation() -> None:
     """A failure ejects it again, for twice as long; other connections never notice."""
     stage = on_probation()
-    with stage.pool.lease([]) as probe:
-        probe.failed(Refused())
+    with probe(stage, 0) as lease:
+        lease.failed(Refused())
     assert stage.state(0) == "ejected"
     stage.clock.advance(9.9)
     assert stage.served_by() == {1, 2}
     stage.clock.advance(2 * OVER_S - 9.9)
 
-    assert stage.next_one() is stage.pod(0)
-    assert stage.pool.counters.ejections == {"refused": 2}
+    with probe(stage, 0) as lease:
+        lease.failed(Refused())
+    assert stage.pool.counters.ejections == {"refused": 3}
 
 
 @pytest.mark.parametrize(
@@ -54,13 +65,14 @@ def test_failed_probation() -> None:
     ids=["client left", "own fault"],
 )
 def test_a_probe_that_shows_nothing(end: Callable[[Lease], None]) -> None:
-    """Its client left, or the sidecar was at fault: the very next connection probes."""
+    """Its client left, or the sidecar was at fault: another connection shows it."""
     stage = on_probation()
-    with stage.pool.lease([]) as probe:
-        end(probe)
+    with probe(stage, 0) as lease:
+        end(lease)
     assert stage.state(0) == "probing"
 
-    assert stage.next_one() is stage.pod(0)
+    with probe(stage, 0) as lease:
+        assert stage.served_by() == {1, 2}
 
 
 def test_another_connection_that_ends_is_not_the_probe() -> None:
@@ -69,8 +81,7 @@ def test_another_connection_that_ends_is_not_the_probe() -> None:
     with stage.lease(0):
         stage.fail(0, times=3)
         stage.clock.advance(OVER_S)
-        probe = stage.pool.lease([])
-        assert probe.endpoint is stage.pod(0)
+        probe(stage, 0)
 
     assert stage.served_by() == {1, 2}
 
@@ -78,7 +89,7 @@ def test_another_connection_that_ends_is_not_the_probe() -> None:
 def test_a_standing_probe_is_a_success() -> None:
     """A client that connects and says nothing for CONNECT_DEADLINE has shown that the pod accepts."""
     stage = on_probation()
-    with stage.pool.lease([]):
+    with probe(stage, 0):
         stage.clock.advance(4.5)
         assert stage.served_by() == {1, 2}
         stage.clock.advance(0.5)
@@ -89,9 +100,11 @@ def test_a_standing_probe_is_a_success() -> None:
 def test_retries_do_not_probe() -> None:
     """A connection that already failed once is not risked a second time."""
     stage = on_probation()
+    stage.succeed(2)
 
-    with stage.pool.lease([stage.pod(1)]) as lease:
-        assert lease.endpoint is stage.pod(2)
+    for _ in range(100):
+        with stage.pool.lease([stage.pod(1)]) as lease:
+            assert lease.endpoint is stage.pod(2)
 
 
 def test_each_pod_on_probation_gets_one() -> None:
@@ -100,9 +113,9 @@ def test_each_pod_on_probation_gets_one() -> None:
     for number in range(3):
         stage.fail(number, times=3)
     stage.clock.advance(OVER_S)
-    probes = [stage.pool.lease([]) for _ in range(3)]
+    probes = [probe(stage, 0, 1, 2) for _ in range(3)]
 
-    assert stage.numbers([probe.endpoint for probe in probes]) == {0, 1, 2}
+    assert stage.numbers([each.endpoint for each in probes]) == {0, 1, 2}
     assert stage.served_by() == {3, 4, 5}
 
 
@@ -112,9 +125,8 @@ def test_a_passed_check_begins_probation() -> None:
     stage.fail(0, times=3)
     stage.check(0, True)
     assert stage.state(0) == "probing"
-    probe = stage.pool.lease([])
+    probe(stage, 0)
 
-    assert probe.endpoint is stage.pod(0)
     assert stage.served_by() == {1, 2}
 
 
@@ -137,22 +149,23 @@ def test_no_client_probes_what_checks_call_dead() -> None:
     stage.check(0, True)
     assert stage.served_by() == {1, 2}
     stage.check(0, True)
-    probe = stage.pool.lease([])
+    probe(stage, 0)
 
-    assert probe.endpoint is stage.pod(0)
     assert stage.served_by() == {1, 2}
 
 
 def test_probation_among_many_that_are_out() -> None:
     """DNS took the healthy ones, so more than the share is out: a failed probe still ends probation."""
     stage = Stage(10)
+    stage.succeed(5)
     for number in range(5):
         stage.fail(number, times=3)
     stage.answer(0, 1, 2, 3, 4, 5)
     stage.clock.advance(OVER_S)
-    for _ in range(5):
-        with stage.pool.lease([]) as probe:
-            probe.failed(Refused())
+    for number in range(5):
+        stage.succeed(5)
+        with probe(stage, number) as lease:
+            lease.failed(Refused())
 
     assert stage.states() == ["ejected"] * 5 + ["ready"]
     assert stage.served_by() == {5}
@@ -161,9 +174,9 @@ def test_probation_among_many_that_are_out() -> None:
 def test_a_probe_outlives_dns_churn() -> None:
     """The pod leaves DNS and comes back while it is probed: nothing of the probe is left behind."""
     stage = on_probation(4)
-    with stage.pool.lease([]) as probe:
+    with probe(stage, 0) as lease:
         stage.answer(1, 2, 3)
-        probe.succeeded()
+        lease.succeeded()
     stage.answer(0, 1, 2, 3)
     stage.clock.advance(60)
     assert stage.states() == ["unchecked", "ready", "ready", "ready"]
@@ -179,9 +192,9 @@ def test_dead_for_days() -> None:
     """A pod that is listed but dead is probed every five minutes, for weeks, and nothing breaks."""
     stage = on_probation(health_check="off")
     for _ in range(2_000):
-        with stage.pool.lease([]) as probe:
-            assert probe.endpoint is stage.pod(0)
-            probe.failed(Refused())
+        with probe(stage, 0) as lease:
+            lease.failed(Refused())
+        stage.succeed(1)
         assert stage.next_one() is not stage.pod(0)
         stage.clock.advance(300)
 
@@ -192,4 +205,14 @@ def test_idle_time_passes_too() -> None:
     stage.fail(0, times=3)
     stage.clock.advance(8 * 3600)
 
-    assert stage.next_one() is stage.pod(0)
+    assert stage.served_by() == {0, 1, 2}
+
+
+@pytest.mark.parametrize("balancer,served", [("ordered", {0}), ("random", {0, 1, 2})])
+def test_probation_is_no_exception_from_the_algorithm(balancer: str, served: set[int]) -> None:
+    """A replica whose ejection is over gets no connection that is meant for the primary."""
+    stage = Stage(3, BALANCER=balancer)
+    stage.fail(2, times=3)
+    stage.clock.advance(OVER_S)
+
+    assert stage.served_by() == served

@@ -140,6 +140,8 @@ def test_connections_outlive_the_subset() -> None:
     client.pool.apply(answer(0))
     with client.lease(0) as lease:
         client.answer(*range(50))
+        for number in range(1, 50):
+            client.check(number, True)
         assert client.subset != {0}
         assert lease.endpoint.in_flight == 1
         assert client.state(0) == "standby"

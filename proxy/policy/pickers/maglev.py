@@ -5,9 +5,9 @@ has its share of slots, and when one leaves hardly any of the others' change han
 NSDI 2016). The table depends on nothing but who the endpoints are and their weights, so that sidecars agree
 without a word.
 
-No key makes an endpoint hot: one with more than `bound` times its share of the connections is passed over for
-the owners of the slots that follow (Mirrokni et al., "Consistent Hashing with Bounded Loads", 2016; HAProxy's
-hash-balance-factor). A bound of 0 is none.
+Once there is more than one key none makes an endpoint hot: one with more than `bound` times its share of the
+connections is passed over for the owners of the slots that follow (Mirrokni et al., "Consistent Hashing with
+Bounded Loads", 2016; HAProxy's hash-balance-factor). A bound of 0 is none.
 """
 
 from array import array
@@ -21,7 +21,7 @@ from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers.base import TIE, Pick, Picker, PickInfo
 
 SIZE = 16381  # a prime; the table is made in 5 to 12 ms, one of 65537 would stop the loop for 56
-BOUND = 1.25  # HAProxy recommends 1.2 to 2
+BOUND = 1.25  # HAProxy calls 1.25 to 2 reasonable
 
 
 class Maglev:
@@ -36,18 +36,24 @@ class Maglev:
         whole = sum(weights)
         self._room = [bound * weight / whole for weight in weights] if bound else []
         self._made_of = [name for name, _ in named], weights
+        self._key: int | None = None
+        self._one_key = True
+        if isinstance(previous, Maglev):
+            self._key, self._one_key = previous._key, previous._one_key
         if isinstance(previous, Maglev) and previous._made_of == self._made_of:
             self._table: array[int] = previous._table
         else:
             self._table = _table(*self._made_of)
 
     def pick(self, info: PickInfo) -> Pick | None:
+        self._one_key = self._one_key and self._key in (None, info.key)
+        self._key = info.key
         slot = info.key % SIZE
         owners = self._owners(slot, info.tried)
         own = next(owners, None)
         if own is None:
             return None
-        if not self._room or not self._endpoints[own].in_flight:  # the bound lets everyone have one
+        if not self._room or self._one_key or not self._endpoints[own].in_flight:  # everyone may have one
             return Pick(self._endpoints[own], note=f"slot {slot}")
         total = sum([each.in_flight for each in self._endpoints]) + 1
         for passed, index in enumerate(chain([own], owners)):
@@ -71,8 +77,9 @@ class Maglev:
 
 
 def _name(endpoint: Endpoint) -> bytes:
+    """A StatefulSet's pod keeps its keys wherever it runs."""
     address, name = endpoint.identity
-    return f"{address} {name}".encode()
+    return (name or str(address)).encode()
 
 
 def _table(names: Sequence[bytes], weights: Sequence[float]) -> "array[int]":

@@ -1,5 +1,6 @@
 """The endpoint that a key belongs to, as long as it is there and not overloaded."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 from random import Random
@@ -29,6 +30,13 @@ def owner(picker: Picker, key: int, *tried: Endpoint) -> Endpoint:
 def owners(picker: Picker) -> list[Endpoint]:
     """Whose each slot is: keys go round and round over the slots."""
     return [owner(picker, key) for key in range(SIZE)]
+
+
+def busy_with(endpoints: Sequence[Endpoint], bound: float = BOUND) -> Maglev:
+    """A picker that has seen more than one key: a single one is not held to the bound."""
+    picker = Maglev(endpoints, RNG, bound=bound)
+    owner(picker, SIZE // 2), owner(picker, 1 + SIZE // 2)
+    return picker
 
 
 def moved(before: list[Endpoint], after: list[Endpoint]) -> float:
@@ -75,8 +83,8 @@ def test_versions_agree() -> None:
     tables = [owners(Maglev(pods, RNG)) for pods in (fleet(10), weighted(1, 2, 3, count=10))]
     rows = ["".join(each.address.ip[-1] for each in table) for table in tables]
 
-    assert [row[:20] for row in rows] == ["53125749579359302869", "53125741572852252869"]
-    assert [crc32(row.encode()) for row in rows] == [1020884209, 2571773347]
+    assert [row[:20] for row in rows] == ["01894102516193730429", "81894802516153532429"]
+    assert [crc32(row.encode()) for row in rows] == [1374389928, 2426998231]
 
 
 @pytest.mark.parametrize("name", ["web-0.web", "web-1.web"])
@@ -202,7 +210,7 @@ def test_nobody_above_the_bound_while_another_is_below(
     """With one more it has at most its bound; when that is so of none, the key's own one is taken."""
     endpoints, tried, bound, key = given_
     left = [each for each in endpoints if each not in tried]
-    pick = Maglev(endpoints, RNG, bound=bound).pick(PickInfo(tried, 0.0, RNG, key))
+    pick = busy_with(endpoints, bound).pick(PickInfo(tried, 0.0, RNG, key))
     total = sum(each.in_flight for each in endpoints) + 1
     whole = sum(Fraction(each.weight).limit_denominator(1000) for each in endpoints)
     roomy = [
@@ -234,7 +242,7 @@ def test_nobody_above_the_bound_while_another_is_below(
 def test_at_the_bound(own: int, total: int, stays: bool) -> None:
     """Rounded up, and with the new one on both sides: of 81 connections 11 are allowed, of 80 only 10."""
     endpoints = fleet(10)
-    picker = Maglev(endpoints, RNG)
+    picker = busy_with(endpoints)
     first = owner(picker, 7)
     second = owner(picker, 7, first)
     first.in_flight = own
@@ -247,7 +255,7 @@ def test_at_the_bound(own: int, total: int, stays: bool) -> None:
 def test_a_hot_key(keys: int) -> None:
     """A thousand connections of one client: nobody has more than a quarter above its share, at any time."""
     endpoints = fleet(10)
-    picker = Maglev(endpoints, RNG)
+    picker = busy_with(endpoints)
     for total in range(1, 1_001):
         owner(picker, total % keys).in_flight += 1
         assert max(each.in_flight for each in endpoints) <= ceil(BOUND * total / 10)
@@ -256,7 +264,7 @@ def test_a_hot_key(keys: int) -> None:
 def test_a_quiet_one_keeps_its_clients() -> None:
     """Clients with a connection each stay where they belong while these have no more than others."""
     endpoints = fleet(10)
-    picker, free = Maglev(endpoints, RNG), Maglev(endpoints, RNG, bound=0)
+    picker, free = busy_with(endpoints), Maglev(endpoints, RNG, bound=0)
     for endpoint in endpoints:
         endpoint.in_flight = 8
 
@@ -266,7 +274,7 @@ def test_a_quiet_one_keeps_its_clients() -> None:
 def test_passed_over_the_same_way() -> None:
     """A client that its endpoint has no room for is at the same other one each time; the note says why."""
     endpoints = fleet(10)
-    picker = Maglev(endpoints, RNG)
+    picker = busy_with(endpoints)
     own = owner(picker, 7)
     own.in_flight = 50
     found = [picker.pick(PickInfo((), 0.0, RNG, 7)) for _ in range(20)]
@@ -284,3 +292,26 @@ def test_no_bound() -> None:
     own.in_flight = 1_000_000
 
     assert owner(picker, 7) is own
+
+
+def test_one_key_alone_sticks() -> None:
+    """The application of a sidecar is one client: its connections are not spread for the sake of a bound."""
+    endpoints = fleet(10)
+    picker: Picker = Maglev(endpoints, RNG)
+    for _ in range(50):
+        owner(picker, 7).in_flight += 1
+        picker = Maglev(endpoints, RNG, picker)
+    assert sorted(each.in_flight for each in endpoints)[-2:] == [0, 50]
+
+    owner(picker, 8)
+    owner(picker, 7).in_flight += 1
+    assert sorted(each.in_flight for each in endpoints)[-2:] == [1, 50]
+
+
+def test_a_pod_with_a_name_keeps_its_keys_elsewhere() -> None:
+    """A StatefulSet's pod that comes back with another address owns what it owned."""
+    others = fleet(5)[1:]
+    before, after = (Endpoint(Identity(address(n), "web-0.web"), Health(Status.HEALTHY)) for n in (0, 40))
+    tables = owners(Maglev([before, *others], RNG)), owners(Maglev([after, *others], RNG))
+
+    assert [each is before for each in tables[0]] == [each is after for each in tables[1]]
