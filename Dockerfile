@@ -1,10 +1,11 @@
 # Headway as a sidecar: `make image`, or `docker build --tag headway .` with any builder, old or new.
 #
 # PYTHON_IMAGE is what the image stands on: it needs Python 3.11 or later and nothing else, not even a shell.
-# BUILD_IMAGE makes the wheels: it needs the same Python at the same path, with `venv` and `pip`; where it has
-# `strip`, the image gets 5 MB smaller. Tags move: pin `python:3.13-slim@sha256:…` for what you deploy.
+# BUILD_IMAGE makes the wheels: it needs the same Python at the same path, with `venv`, `pip`, its headers and gcc;
+# where it has `strip`, the image gets 5 MB smaller. Tags move: pin `python:3.13-slim@sha256:…` for what you deploy.
 #   slim         the defaults
-#   distroless   PYTHON_IMAGE=<registry>/distroless/python3-debian12, BUILD_IMAGE=<a Debian 12 with python3-venv>
+#   distroless   PYTHON_IMAGE=<registry>/distroless/python3-debian12, and as BUILD_IMAGE a Debian 12 with
+#                python3-venv, python3-dev and gcc
 #   own          both from a mirror or a debootstrap of yours, see tests/containers/images.py
 # Behind a package mirror: PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST; its CA belongs into BUILD_IMAGE.
 ARG PYTHON_IMAGE=python:3.13-slim
@@ -21,12 +22,14 @@ COPY requirements.lock requirements-build.lock ./
 RUN python3 -m venv /tools \
  && /tools/bin/pip install --require-hashes --requirement requirements-build.lock \
  && /tools/bin/pip wheel --require-hashes --requirement requirements.lock --wheel-dir /wheels
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY proxy proxy
 RUN /tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
  && python3 -m venv --without-pip /headway \
  && /tools/bin/pip --python /headway/bin/python install --no-index --no-deps --no-compile /wheels/*.whl \
  && /tools/bin/pip --python /headway/bin/python check \
+ && { (cd / && /headway/bin/python -c 'import proxy.datapath.native._relay') \
+      || { echo 'The native relay was not built: BUILD_IMAGE needs gcc and the headers of Python.'; exit 1; }; } \
  && if command -v strip; then find /headway -name '*.so' -exec strip --strip-unneeded {} +; fi
 
 FROM ${PYTHON_IMAGE}
@@ -40,7 +43,8 @@ found = [each for what in ('ensurepip', '*-packages/pip', '*-packages/pip-*') \
     for each in glob.glob(f'{sys.base_prefix}/lib/python3*/{what}')]; \
 [shutil.rmtree(each) for each in found]; \
 [os.remove(each) for each in glob.glob(f'{sys.base_prefix}/bin/pip*')]; \
-import proxy.app, proxy.cli, proxy.demo, proxy.doctor, rich.console, typer.rich_utils; \
+import proxy.app, proxy.cli, proxy.datapath.relay_native, proxy.demo, proxy.doctor; \
+import rich.console, typer.rich_utils; \
 proxy.cli.commands(['check', '--help'])"]
 
 ENV PATH=/headway/bin:/usr/local/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1

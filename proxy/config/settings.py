@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "what moves the bytes: native threads or Python's loop; auto: native where it is built",
         ),
     ]
-    relay_threads: Annotated[int, Setting(count(1, 64), "1", "threads of the native relay")]
+    relay_threads: Annotated[int, Setting(count(1, 16), "1", "threads of the native relay")]
     relay_spin: Annotated[
         bool,
         Setting(values.flag, "false", "busy threads look for 20 µs before they sleep: more rate, more CPU"),

@@ -55,6 +55,10 @@ class NativeEngine:
         self._engine.abort(pair, CODES[reason])
         self._send_soon()
 
+    def leave(self, pair: Pair, reason: EndReason) -> None:
+        self._engine.leave(pair, CODES[reason])
+        self._send_soon()
+
     def close(self) -> None:
         """Reset every connection, and end the threads."""
         self._loop.remove_reader(self._engine)
@@ -133,6 +137,10 @@ class NativeRelay:
             if owner is None or pair.owner is owner:
                 self._engine.abort(pair, reason)
         self._engine.send()
+
+    def leave(self, pair: Pair, reason: EndReason) -> None:
+        """End it by a FIN on both sides, once what was read is sent. What comes meanwhile is not read."""
+        self._engine.leave(pair, reason)
 
     def _forsake(self, pair: Pair) -> None:
         """Nobody waits for it any more."""

@@ -94,7 +94,7 @@ def test_a_default_in_the_code_is_the_value_shown() -> None:
 LIMITS = {  # setting: the smallest and the largest value, and what 0 means if it is allowed
     "DRAIN_TIMEOUT": ("1ms", "24h", "at once"),
     "DRAIN_QUIET": ("1ms", "1h", "no wait"),
-    "RELAY_THREADS": ("1", "64", ""),
+    "RELAY_THREADS": ("1", "16", ""),
     "DNS_INTERVAL": ("100ms", "1h", ""),
     "DNS_TIMEOUT": ("50ms", "1m", ""),
     "DNS_HOLD": ("1ms", "24h", "believed at once"),

@@ -20,7 +20,7 @@ HOME = Path(__file__).resolve().parents[2]
 OWN_BASE = "headway-test-python:1"  # raise it when `_bootstrap` changes: it is kept from run to run
 TOOLS = "headway-test-tools"
 WHEELS = "headway-test-wheels"
-PROGRAMS = "binutils curl python3-venv redis-server redis-tools"
+PROGRAMS = "binutils curl gcc libc6-dev python3-dev python3-venv redis-server redis-tools"
 NOT_IN_AN_IMAGE = [
     "var/cache/apt",
     "var/lib/apt/lists",

@@ -13,6 +13,7 @@ from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import Peer, connected
+from tests.support import eventually
 
 Engine = Callable[[Timeouts, ServiceCounters], Relay]
 
@@ -42,6 +43,16 @@ class Relayed:
     counters: ServiceCounters
     waits: list[float]  # what the calls of on_pod_byte said
     task: asyncio.Task[End]
+
+    async def waited_s(self) -> float:
+        """What was said of the pod's first byte, which may be a little after the client has it."""
+
+        async def said() -> bool:
+            return bool(self.waits)
+
+        await eventually(said)
+        (waited_s,) = self.waits
+        return waited_s
 
     async def end(self) -> End:
         return await self.task

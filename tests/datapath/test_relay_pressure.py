@@ -10,7 +10,7 @@ from resource import getpagesize
 import pytest
 
 from proxy.model import EndReason
-from tests.datapath.peers import MIB, settled
+from tests.datapath.peers import MIB, Peer, settled
 from tests.datapath.relays import Bench, Engine
 from tests.datapath.test_relay import Who, ends
 from tests.support import run
@@ -112,6 +112,37 @@ def test_both_ended_with_bytes_still_to_be_sent(engine: Engine, first: Who) -> N
             assert await it.reason() is EndReason.COMPLETED
 
     run(test())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["client", "pod"])
+def test_fins_behind_slow_readers(engine: Engine, first: Who) -> None:
+    """Both ends say more than fits on the way, then FIN, and only then read: all arrives, 1,000 times."""
+    size = 48 << 10
+
+    async def test() -> None:
+        bench = Bench(engine)
+
+        async def one_connection(number: int) -> None:
+            async with bench.relayed(buffer=4 << 10) as it:
+                early, late = ends(it, first)
+
+                async def say(peer: Peer, start: int) -> None:
+                    await peer.send(DATA[start : start + size])
+                    peer.finish()
+
+                saying = [asyncio.create_task(say(early, number)), asyncio.create_task(say(late, 2 * number))]
+                await asyncio.sleep(0.005)
+                hearing = asyncio.create_task(late.rest())
+                assert await early.rest() == DATA[2 * number : 2 * number + size]
+                assert await hearing == DATA[number : number + size]
+                await asyncio.gather(*saying)
+                assert await it.reason() is EndReason.COMPLETED
+
+        for _ in range(5):
+            await asyncio.gather(*map(one_connection, range(200)))
+
+    run(test(), within_s=120.0)  # the kernel takes its time with windows that small
 
 
 @pytest.mark.parametrize("first", ["client", "pod"])

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.datapath.relay import Timeouts
 from proxy.model import EndReason
-from tests.datapath.peers import MIB
+from tests.datapath.peers import MIB, connected
 from tests.datapath.relays import Bench, Engine
 from tests.datapath.test_relay import Who, ends
 from tests.support import run
@@ -125,6 +125,23 @@ def test_a_stalled_stream_is_idle(engine: Engine) -> None:
                 await sending
             assert await it.reason() is EndReason.IDLE_TIMEOUT
             assert await it.pod.was_reset()
+
+    run(test())
+
+
+@pytest.mark.slow
+def test_a_slow_reader_is_not_idle(engine: Engine) -> None:
+    """What is taken little by little, long after it was said, counts as moving: nothing of it is lost."""
+    data, bite = b"x" * (160 << 10), 4 << 10
+
+    async def test() -> None:
+        idle = Timeouts(SHORT_S * 2, 0.0)
+        async with Bench(engine, idle).relayed(client=connected(), buffer=bite) as it:
+            sending = asyncio.create_task(it.client.send(data))
+            for _ in range(len(data) // bite):
+                await asyncio.sleep(SHORT_S / 8)
+                assert await it.pod.receive(bite) == b"x" * bite
+            await sending
 
     run(test())
 

@@ -32,6 +32,7 @@ def test_the_client_gets_another_pod(engine: Engine, how: str, late: bool) -> No
             assert end.pod_first
             assert it.waits == []
             assert end.client is not None
+            assert not end.client.getblocking()
 
             async with bench.relayed(client=(it.client, end.client)) as second:
                 sending = asyncio.create_task(second.client.send(question))

@@ -58,8 +58,11 @@ class Engine:
     def abort(self, pair: Pair, reason: int) -> None:
         """Reset it; nothing happens if it is over."""
 
+    def leave(self, pair: Pair, reason: int) -> None:
+        """Read no more of it, send what was read, and end both sides by a FIN."""
+
     def flush(self) -> None:
-        """Hand over what was started and aborted since the last time."""
+        """Hand over all these orders since the last time."""
 
     def news(self) -> tuple[list[tuple[Pair, float]], list[tuple[Pair, int, int, int, bool, int, int]]]:
         """Of the pods' first bytes: how long each took. Of ends: `reason` to `error` as in relay.h."""

@@ -52,6 +52,7 @@ cdef extern from "relay.h" nogil:
     int relay_bell(const relay *relay)
     pair *relay_start(relay *relay, const relay_order *order)
     void relay_abort(relay *relay, pair *pair, relay_reason reason)
+    void relay_leave(relay *relay, pair *pair, relay_reason reason)
     void relay_flush(relay *relay)
     void relay_hear(relay *relay)
     bint relay_next(relay *relay, relay_news *news)
@@ -155,6 +156,10 @@ cdef class Engine:
     def abort(self, Pair pair not None, int reason):
         if pair._pair is not NULL:
             relay_abort(self._relay, pair._pair, <relay_reason>reason)
+
+    def leave(self, Pair pair not None, int reason):
+        if pair._pair is not NULL:
+            relay_leave(self._relay, pair._pair, <relay_reason>reason)
 
     def flush(self):
         relay_flush(self._relay)

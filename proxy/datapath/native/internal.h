@@ -46,16 +46,17 @@ struct pair {
     struct link timer;
     struct note life;       /* its start, later its end */
     struct note first_byte; /* of the pod */
-    struct note abort;
+    struct note abort, leave;
     void *token;
     enum relay_reason doom;   /* it is to be ended for this, by a reset */
+    enum relay_reason farewell; /* or for this, once what was read is sent */
     enum relay_reason reason; /* why it is over */
     bool pod_first;
     int error;
     int given_back; /* the client's descriptor, or -1 */
     int thread;
-    enum relay_reason wish; /* the caller's, for the abort; the caller aborts once */
-    _Atomic int holders;    /* the news of its end, and an abort under way: who is last frees it */
+    enum relay_reason to_abort, to_leave; /* the caller's, who wishes each of them once */
+    _Atomic int holders; /* the news of its end, and orders under way: who is last frees it */
 };
 
 /* A thread. The parts that others write stand apart from its own: they would share a line of the cache. */
@@ -105,6 +106,7 @@ void worker_queue(struct worker *worker, struct pair *pair); /* let it have its 
 /* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
 int pair_begin(struct worker *worker, struct pair *pair); /* 0, or an errno */
 void pair_drive(struct worker *worker, struct pair *pair);
+void pair_leave(struct worker *worker, struct pair *pair);
 void pair_expire(struct worker *worker, struct pair *pair);
 void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason);
 

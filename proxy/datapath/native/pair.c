@@ -22,11 +22,16 @@ static bool is_pod(const struct side *side)
 
 /* --- time ----------------------------------------------------------------------------------------------------- */
 
+/* Whether there is less to wait for than at first. */
+static bool is_ending(const struct pair *pair)
+{
+    return pair->client.finished || pair->pod.finished || pair->farewell;
+}
+
 /* When the pair has stood still for too long; UINT64_MAX = never. */
 static uint64_t deadline(const struct pair *pair)
 {
-    bool half = pair->client.finished || pair->pod.finished;
-    uint64_t limit = half ? pair->service->half_close_ns : pair->service->idle_ns;
+    uint64_t limit = is_ending(pair) ? pair->service->half_close_ns : pair->service->idle_ns;
     return limit && limit < UINT64_MAX - pair->moved_at ? pair->moved_at + limit : UINT64_MAX;
 }
 
@@ -154,7 +159,7 @@ static void carry(struct worker *worker, struct side *from, struct side *to)
 static bool can_go_on(const struct side *from)
 {
     const struct side *to = other(from);
-    return from->readable && !from->finished && to->held == NULL && !to->broken;
+    return from->readable && !from->finished && to->held == NULL && !to->broken && !from->pair->farewell;
 }
 
 static void pump(struct worker *worker, struct side *from)
@@ -207,7 +212,7 @@ void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason
 /* The pod is gone, and nobody has said a word. */
 static bool is_untouched(const struct worker *worker, const struct pair *pair)
 {
-    bool silent = !(pair->client.received || pair->pod.received || pair->client.finished);
+    bool silent = !(pair->client.received || pair->pod.received || pair->client.finished || pair->farewell);
     return silent && (pair->pod.finished || pair->pod.broken) && worker->now < pair->retry_before_ns;
 }
 
@@ -282,6 +287,8 @@ void pair_drive(struct worker *worker, struct pair *pair)
         lose(worker, &pair->pod);
     else if (is_lost(&pair->client))
         lose(worker, &pair->client);
+    else if (pair->farewell && pair->client.held == NULL && pair->pod.held == NULL)
+        finish(worker, pair, pair->farewell, false);
     else if (pair->client.finished && pair->pod.finished)
         finish(worker, pair, RELAY_COMPLETED, false); /* the close sends the FIN that is missing */
     else {
@@ -292,13 +299,20 @@ void pair_drive(struct worker *worker, struct pair *pair)
     }
 }
 
+void pair_leave(struct worker *worker, struct pair *pair)
+{
+    pair->farewell = pair->to_leave;
+    pair->moved_at = worker->now;
+    set_timer(worker, pair);
+}
+
 void pair_expire(struct worker *worker, struct pair *pair)
 {
     if (deadline(pair) > worker->now) {
         set_timer(worker, pair);
         return;
     }
-    bool half = pair->client.finished || pair->pod.finished;
+    bool half = is_ending(pair);
     bool stuck = half || pair->client.held != NULL || pair->pod.held != NULL;
     finish(worker, pair, half ? RELAY_HALF_CLOSE_TIMEOUT : RELAY_IDLE_TIMEOUT, stuck);
 }

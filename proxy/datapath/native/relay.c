@@ -71,7 +71,7 @@ void relay_service_close(struct relay_service *service)
 
 /* --- threads -------------------------------------------------------------------------------------------------- */
 
-/* The thread never runs a signal's handler: those are for the caller's. */
+/* The thread runs no signal's handler: those are for the caller's. */
 static int spawn(struct worker *worker)
 {
     sigset_t every, before;
@@ -200,6 +200,7 @@ static struct pair *pair_new(const struct relay_order *order)
     pair->life = (struct note){ .pair = pair, .kind = NOTE_START };
     pair->first_byte = (struct note){ .pair = pair, .kind = NOTE_FIRST_BYTE };
     pair->abort = (struct note){ .pair = pair, .kind = NOTE_ABORT };
+    pair->leave = (struct note){ .pair = pair, .kind = NOTE_LEAVE };
     pair->holders = 1;
     link_init(&pair->all);
     link_init(&pair->ready);
@@ -222,13 +223,23 @@ struct pair *relay_start(struct relay *relay, const struct relay_order *order)
     return pair;
 }
 
+static void order_end(struct relay *relay, struct note *note, enum relay_reason *wish, enum relay_reason reason)
+{
+    if (relay->stopped || *wish)
+        return;
+    *wish = reason;
+    atomic_fetch_add_explicit(&note->pair->holders, 1, memory_order_relaxed);
+    chain_add(&relay->workers[note->pair->thread]->unsent, note);
+}
+
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason)
 {
-    if (relay->stopped || pair->wish)
-        return;
-    pair->wish = reason;
-    atomic_fetch_add_explicit(&pair->holders, 1, memory_order_relaxed);
-    chain_add(&relay->workers[pair->thread]->unsent, &pair->abort);
+    order_end(relay, &pair->abort, &pair->to_abort, reason);
+}
+
+void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason)
+{
+    order_end(relay, &pair->leave, &pair->to_leave, reason);
 }
 
 void relay_flush(struct relay *relay)

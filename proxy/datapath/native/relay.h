@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RELAY_THREADS_MAX = 64 };
+enum { RELAY_THREADS_MAX = 16 };
 
 enum relay_reason {
     RELAY_UNDECIDED, /* not over yet */
@@ -24,7 +24,7 @@ enum relay_reason {
     RELAY_IDLE_TIMEOUT,
     RELAY_HALF_CLOSE_TIMEOUT,
     RELAY_UNTOUCHED, /* the pod ended it before any byte flowed: the client's descriptor comes back */
-    RELAY_ABORTED,   /* this and all above it: by the caller, who may have reasons of its own */
+    RELAY_ABORTED,   /* this and all above it: by the caller, who may have reasons of his own */
 };
 
 struct relay;
@@ -60,7 +60,8 @@ struct relay *relay_open(int threads, bool spin); /* NULL: errno says why */
 int relay_bell(const struct relay *relay);        /* readable when there is news */
 struct pair *relay_start(struct relay *relay, const struct relay_order *order); /* NULL: no memory */
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason); /* by a reset on both sides */
-void relay_flush(struct relay *relay); /* hand over what was started and aborted since the last time */
+void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason); /* read no more, send, FIN */
+void relay_flush(struct relay *relay); /* hand over all these orders since the last time */
 void relay_hear(struct relay *relay);  /* stop the bell; relay_next() has all news until now */
 bool relay_next(struct relay *relay, struct relay_news *news); /* false: that was all */
 void relay_stop(struct relay *relay);  /* abort every pair and end the threads; the news of it can be heard */

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include <stddef.h>
+#include <sys/prctl.h>
 
 static struct pair *of_all(struct link *link)
 {
@@ -115,18 +116,24 @@ static void begin(struct worker *worker, struct pair *pair)
         pair_end(worker, pair, RELAY_ABORTED);
 }
 
+/* Unless it is over already. */
+static void end(struct worker *worker, struct pair *pair, enum note_kind how)
+{
+    if (!pair->reason && how == NOTE_ABORT)
+        pair->doom = pair->to_abort;
+    if (!pair->reason && how == NOTE_LEAVE)
+        pair_leave(worker, pair);
+    if (!pair->reason)
+        worker_queue(worker, pair);
+    pair_release(pair);
+}
+
 static void obey(struct worker *worker, const struct note *note)
 {
-    struct pair *pair = note->pair;
-    if (note->kind == NOTE_START) {
-        begin(worker, pair);
-        return;
-    }
-    if (!pair->reason) {
-        pair->doom = pair->wish;
-        worker_queue(worker, pair);
-    }
-    pair_release(pair);
+    if (note->kind == NOTE_START)
+        begin(worker, note->pair);
+    else
+        end(worker, note->pair, note->kind);
 }
 
 static void read_orders(struct worker *worker)
@@ -159,6 +166,7 @@ void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     bool stopping = false;
+    prctl(PR_SET_NAME, "headway-relay");
     while (!stopping) {
         int count = wait_for_events(worker);
         worker->now = clock_ns();

@@ -55,24 +55,28 @@ ssize_t __real_recv(int fd, void *to, size_t size, int flags);
 ssize_t __real_send(int fd, const void *from, size_t size, int flags);
 void *__real_malloc(size_t size);
 
-/* What a descriptor of the engine is watched with. Only the thread that watches it looks. */
+/* What a descriptor of the engine is watched with. Only the thread that watches it looks; as for the next thread
+ * that gets its number, the kernel keeps them apart, which the sanitizer does not know. */
 static struct {
-    int epoll;
-    struct epoll_event event;
+    _Atomic int epoll;
+    _Atomic uint32_t events;
+    void *_Atomic pointer;
 } watched[DESCRIPTORS];
 
 int __wrap_epoll_ctl(int epoll, int how, int fd, struct epoll_event *event)
 {
     if (how == EPOLL_CTL_ADD) {
         watched[fd].epoll = epoll;
-        watched[fd].event = *event;
+        watched[fd].events = event->events;
+        watched[fd].pointer = event->data.ptr;
     }
     return __real_epoll_ctl(epoll, how, fd, event);
 }
 
 static void announce(int fd)
 {
-    __real_epoll_ctl(watched[fd].epoll, EPOLL_CTL_MOD, fd, &watched[fd].event);
+    struct epoll_event event = { .events = watched[fd].events, .data.ptr = watched[fd].pointer };
+    __real_epoll_ctl(watched[fd].epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
 static ssize_t refuse(int error)
@@ -143,6 +147,7 @@ struct session {
     struct pair *pair;
     bool leaves;   /* its first pod ends it at once */
     bool aborted;  /* or it will be */
+    bool left;     /* likewise, gently */
     bool quick;    /* of the service with short timeouts */
     int twin;      /* a second descriptor of a socket of the engine's, as a child process has them; or -1 */
     enum relay_reason reason;
@@ -294,6 +299,7 @@ static void begin(struct session *session)
     int client;
     *session = (struct session){ .leaves = once_in(8), .quick = once_in(15), .twin = -1 };
     session->aborted = once_in(25);
+    session->left = once_in(25);
     end_init(&session->client);
     session->client.waits = once_in(3);
     connect_two(&session->client.fd, &client);
@@ -308,7 +314,9 @@ static void live_on(struct session *session)
     live(&session->client, &session->pod);
     live(&session->pod, &session->client);
     if (!session->reason && session->aborted && once_in(200))
-        relay_abort(relay, session->pair, RELAY_ABORTED + once_in(2));
+        relay_abort(relay, session->pair, RELAY_ABORTED);
+    if (!session->reason && session->left && once_in(200))
+        relay_leave(relay, session->pair, RELAY_ABORTED + 1);
     if (session->reason && session->twin >= 0 && once_in(20)) {
         close(session->twin);
         session->twin = -1;
@@ -319,7 +327,8 @@ static void live_on(struct session *session)
 static void check_whole(const struct session *session, const struct end *end, const struct end *other)
 {
     bool whole = end->received == other->sent && !other->cut;
-    if (end->heard_fin && session->reason != RELAY_IDLE_TIMEOUT && !whole)
+    bool ended_by_relay = session->reason == RELAY_IDLE_TIMEOUT || session->reason == RELAY_ABORTED + 1;
+    if (end->heard_fin && !ended_by_relay && !whole)
         fail("half a stream looks whole");
 }
 
@@ -327,7 +336,7 @@ static bool may_end_early(const struct session *session)
 {
     bool resets = session->client.resets || session->pod.resets || session->leaves;
     bool no_memory = starved && session->reason == RELAY_ABORTED;
-    return resets || session->aborted || session->quick || no_memory;
+    return resets || session->aborted || session->left || session->quick || no_memory;
 }
 
 static void check(const struct session *session)
