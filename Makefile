@@ -1,15 +1,15 @@
-# Each of these sets up what it needs in .venv and runs: demo, test, check, format, tables, lock.
+# Each of these sets up what it needs in .venv and runs: demo, test, check, sanitize, loadtest, format, tables, lock.
 # `make image` needs Docker, or another builder that takes its arguments.
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test check format tables lock image clean
+.PHONY: demo test check sanitize loadtest format tables lock image clean
 
 demo: $(VENV)/installed
 	@$(BIN)/headway demo
 
-test: $(VENV)/installed-dev bind9 kubectl promtool
+test: $(VENV)/installed-dev bind9 kubectl promtool peers
 	$(BIN)/pytest
 
 check: $(VENV)/installed-dev
@@ -17,6 +17,16 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The native relay under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer: a driver without Python,
+# then the tests of the data path.
+sanitize: $(VENV)/installed-dev
+	BIN=$(abspath $(BIN)) tests/datapath/native/sanitize
+
+# Headway beside HAProxy, nginx, Envoy and a direct connection: twenty minutes on a machine that does nothing else.
+# `make loadtest LOADTEST=--quick` takes three; LOADTEST=--help tells the rest.
+loadtest: $(VENV)/installed-loadtest peers
+	$(BIN)/python -m loadtest.compare $(LOADTEST)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
@@ -59,6 +69,21 @@ promtool: $(VENV)/installed-dev
 	     && dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool $(abspath $(BIN)) && rm -r $$d; } 2>/dev/null \
 	|| echo "One test of the alerts will be skipped. It wants promtool: sudo apt-get install prometheus"
 
+# Whom Headway is compared with, the pods, and a compiler for the load generator. Envoy comes from PyPI.
+.PHONY: peers install-peers
+PEERS := haproxy nginx libnginx-mod-stream gcc libc6-dev
+peers:
+	@PATH="$$PATH:/usr/sbin"; { command -v haproxy && command -v nginx && command -v cc; } >/dev/null \
+	|| { test "$$(id -u)" = 0 && $(MAKE) --no-print-directory install-peers; } \
+	|| echo "The load test goes without, or not at all. It wants: sudo apt-get install $(PEERS)"
+
+# Masked as BIND is.
+install-peers:
+	@! command -v systemctl >/dev/null || test -x /usr/sbin/haproxy || systemctl mask --quiet haproxy
+	@! command -v systemctl >/dev/null || test -x /usr/sbin/nginx || systemctl mask --quiet nginx
+	apt-get update -qq
+	apt-get install -qq --yes --no-install-recommends $(PEERS)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
@@ -66,7 +91,13 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --group dev
 	@touch $@
 
-$(VENV)/installed: pyproject.toml proxy/__init__.py
+$(VENV)/installed-loadtest: $(VENV)/installed
+	$(PIP) install --group loadtest --group peers
+	@touch $@
+
+# An editable installation builds the native relay in place; where that fails, the rest is installed.
+NATIVE := setup.py $(filter-out %/_relay.c,$(wildcard proxy/datapath/native/*.[ch] proxy/datapath/native/*.pyx))
+$(VENV)/installed: pyproject.toml proxy/__init__.py $(NATIVE)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headway needs Python 3.11 or later"; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory ensurepip
 	python3 -m venv $(VENV)

@@ -1,0 +1,155 @@
+"""Runs one workload against one subject, and turns what the generator saw into measures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loadtest.compare import machine, stalls
+from loadtest.compare.arithmetic import quantile
+from loadtest.compare.backends import Backends
+from loadtest.compare.configurations import Job
+from loadtest.compare.generator import Generator, GeneratorError, Load, Outcome, Window
+from loadtest.compare.machine import Others
+from loadtest.compare.measures import QUANTILES
+from loadtest.compare.processes import ProgramError
+from loadtest.compare.subjects import Running, Subject, headway_start
+from loadtest.compare.workloads import STREAM, Workload
+from proxy.demo.child import DemoError
+from proxy.demo.dns import DnsServer
+from proxy.demo.ports import free_ports
+
+SETTLE_AT_MOST_S = 1.0  # for memory: what a start leaves behind is given back
+GIB = 1 << 30
+
+
+class Run(msgspec.Struct):
+    """One workload, one subject, one round."""
+
+    workload: str
+    subject: str
+    round: int
+    measures: dict[str, float]
+    errors: int = 0  # connections that broke, replies that were none, requests without an answer
+    generator_share: float = 0.0  # of a core
+    backend_share: float = 0.0  # of a core, the busiest process
+    other_cores: float = 0.0  # what had nothing to do with the run
+    notes: dict[str, float] = {}
+    failed: str = ""  # why there are no measures
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share."""
+
+    generator: Generator
+    backends: Backends
+    dns: DnsServer
+    directory: Path
+    descriptors: int
+
+    @asynccontextmanager
+    async def running(self, subject: Subject, upload: bool = False) -> AsyncIterator[Running]:
+        (port,) = free_ports(1)
+        job = Job(port, self.backends.pods(upload), self.descriptors, self.directory)
+        async with subject.start(job, self.dns) as running:
+            yield running
+
+
+async def run(bench: Bench, workload: Workload, subject: Subject, window: Window, number: int) -> Run:
+    into = Run(workload.name, subject.name, number, {})
+    try:
+        return await KINDS[workload.kind](bench, workload, subject, window, into)
+    except (GeneratorError, ProgramError, DemoError, TimeoutError) as error:
+        into.failed = str(error) or type(error).__name__
+        return into
+
+
+async def _plain(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+    async with bench.running(subject, upload=workload.kind == "upload") as running:
+        await _loaded(bench, workload, running, window, into)
+    return into
+
+
+async def _loaded(
+    bench: Bench, workload: Workload, running: Running, window: Window, into: Run, *beside: Load
+) -> list[Outcome]:
+    """The workload's own load goes into the run; what came of those beside it is returned."""
+    ours, pods = running.pids(), bench.backends.pids()
+    others = Others([*ours, *pods])
+    outcome, *besides = await asyncio.gather(
+        bench.generator.run(workload.load, window, running.address, [*ours, *pods]),
+        *(bench.generator.run(load, window, running.address) for load in beside),
+    )
+    into.other_cores = others.cores()
+    into.errors = outcome.errors + outcome.wrong + outcome.unanswered
+    into.generator_share = outcome.own_cpu / outcome.seconds
+    into.backend_share = max(outcome.cpu[len(ours) :]) / outcome.seconds
+    into.measures |= measures_of(outcome, sum(outcome.cpu[: len(ours)]) if ours else None)
+    if workload.load.mode == "open":
+        into.notes["late_p99_us"] = quantile(outcome.late, 0.99) / 1e3
+    return besides
+
+
+def measures_of(outcome: Outcome, cpu_s: float | None) -> dict[str, float]:
+    """All that can be said; which of it means something, the workload knows. No CPU: there is no proxy."""
+    found = {"rate": outcome.requests / outcome.seconds, "gb_s": outcome.bytes / outcome.seconds / 1e9}
+    if outcome.requests:
+        found |= {name: quantile(outcome.latency, share) / 1e3 for name, share in QUANTILES.items()}
+        found["max_us"] = outcome.latency.max / 1e3
+    if cpu_s is not None and outcome.requests:
+        found["cpu_us"] = cpu_s / outcome.requests * 1e6
+    if cpu_s is not None and outcome.bytes:
+        found["cpu_s_gib"] = cpu_s / outcome.bytes * GIB
+    return found
+
+
+async def _mixed(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+    async with bench.running(subject) as running:
+        (stream,) = await _loaded(bench, workload, running, window, into, STREAM)
+    into.measures["gb_s"] = stream.bytes / stream.seconds / 1e9
+    return into
+
+
+async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+    connections = workload.load.connections
+    settle_s = min(SETTLE_AT_MOST_S, window.seconds)
+    async with bench.running(subject) as running:
+        await asyncio.sleep(settle_s)
+        pids = running.pids()
+        before = machine.resident_kib(pids)
+        async with bench.generator.holding(connections, running.address):
+            await asyncio.sleep(settle_s)
+            grown = machine.resident_kib(pids) - before
+    if pids:
+        into.measures |= {"idle_mib": before / 1024, "kib_each": grown / connections}
+    return into
+
+
+async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+    """Others have no such work to do; they show what the machine alone brings about."""
+    if subject.environment is None:
+        return await _plain(bench, workload, subject, window, into)
+    crowded = replace(subject, start=headway_start({**subject.environment, **stalls.ENVIRONMENT}))
+    async with stalls.crowded(bench.dns) as crowd, bench.running(crowded) as running:
+        assert running.sidecar is not None
+        async with stalls.scraped(running.sidecar) as took:
+            answers = crowd.answers
+            await _loaded(bench, workload, running, window, into)
+        into.notes |= {"answers": crowd.answers - answers, "pages": len(took)}
+        into.notes["longest_page_ms"] = max(took, default=0.0) * 1e3
+    return into
+
+
+Kind = Callable[[Bench, Workload, Subject, Window, Run], Coroutine[Any, Any, Run]]
+KINDS: dict[str, Kind] = {
+    "plain": _plain,
+    "upload": _plain,
+    "mixed": _mixed,
+    "idle": _idle,
+    "stalls": _stalls,
+}
