@@ -13,7 +13,6 @@ MAGLEV = replace(MIDDLE, balancer="maglev")
 KEYS = {
     "many clients": MAGLEV,
     "HASH_KEY=pod": settings(replace(MAGLEV, clients=0), HASH_KEY="pod"),
-    "one key for all": replace(MAGLEV, clients=1),
 }
 SLOW, SLOW_MIDDLE = replace(FLEET, slow_share=0.1), replace(MIDDLE, slow_share=0.1)
 SMALL = {"sidecars": 200, "pods": 20, "rate": 2.0}
@@ -85,8 +84,7 @@ SCENARIOS = {
         SMALL,
     ),
     "keys": Scenario(
-        "The pods that maglev chooses by the addresses of many clients, by the name of the sidecar's pod, "
-        "and by a key that all share: one server name, or 127.0.0.1 if that were not taken for the pod's.",
+        "The pods that maglev chooses by the addresses of many clients, and by the name of the pod it is in.",
         KEYS,
         SMALL,
         panels=("latency", "shares"),

@@ -21,9 +21,9 @@ quick_to_make = pytest.mark.parametrize("name", [name for name in SHARING if nam
 def test_short_connections(name: str, weights: tuple[float, ...]) -> None:
     """Each endpoint gets its part of short connections, give or take a twentieth."""
     endpoints, rng = weighted(*weights), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 20_000, rng)
+    counts = picks(PICKERS[name](endpoints, rng, None), 60_000, rng)
 
-    assert [counts[each] for each in endpoints] == pytest.approx(shares(endpoints, 20_000), rel=0.05)
+    assert [counts[each] for each in endpoints] == pytest.approx(shares(endpoints, 60_000), rel=0.05)
 
 
 @pytest.mark.slow
@@ -66,6 +66,8 @@ def test_one_to_a_thousand(name: str) -> None:
 @sharing
 def test_retries(name: str, weights: tuple[float, ...]) -> None:
     """Sessions that tried one endpoint, light or heavy, share the others by weight."""
+    if name == "maglev" and max(weights) == 1_000:
+        pytest.skip("the others have some sixteen slots each: those before them decide, not the weights")
     endpoints, rng = weighted(*weights), Random(7)
     tried, left = endpoints[:1], endpoints[1:]
     counts = picks(PICKERS[name](endpoints, rng, None), 20_000, rng, tried)
