@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from proxy.demo.dns import DnsServer
 from proxy.model import Address, Clock
 from proxy.policy.resolv_conf import ResolvConf
 from tests.support import FakeClock, eventually, run
+from tests.support.virtual import LoopClock
 
 WEB = "web.demo.svc.cluster.local."
 IPS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
@@ -38,7 +39,10 @@ class Servers:
     """Name servers that all know the same, and a fake clock. `counts` says who was asked how often."""
 
     def __init__(self, count: int) -> None:
-        self.all = [DnsServer(f"127.0.0.{number + 1}", rng=Random(number)) for number in range(count)]
+        self.all = [
+            DnsServer(f"127.0.0.{number + 1}", rng=Random(number), clock=LoopClock())
+            for number in range(count)
+        ]
         self.clock = FakeClock()
         self._stack = AsyncExitStack()
 
@@ -62,13 +66,18 @@ class Servers:
         return resolver(*self.all, timeout_s=timeout_s, clock=self.clock, **conf)
 
 
-def with_dns(test: Callable[[DnsServer], Awaitable[None]], ip: str = "127.0.0.1") -> None:
+Runner = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def with_dns(
+    test: Callable[[DnsServer], Awaitable[None]], ip: str = "127.0.0.1", *, by: Runner = run
+) -> None:
     async def story() -> None:
-        async with DnsServer(ip, rng=Random(7)) as dns:
+        async with DnsServer(ip, rng=Random(7), clock=LoopClock()) as dns:
             dns.set(WEB, IPS)
             await test(dns)
 
-    run(story())
+    by(story())
 
 
 @asynccontextmanager

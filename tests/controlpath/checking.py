@@ -1,7 +1,6 @@
 """What the tests of health checks share: a pool whose members are checked, checks that touch no pod."""
 
 import asyncio
-import math
 from collections import Counter, defaultdict
 from itertools import pairwise
 from random import Random
@@ -14,8 +13,8 @@ from proxy.observe.counters import ServiceCounters
 from proxy.policy.admission import CHECKS_AT_ONCE
 from proxy.policy.endpoint import Endpoint, State
 from proxy.pool import Pool
-from tests.controlpath.virtual import LoopClock
 from tests.support import eventually, service_settings
+from tests.support.virtual import LoopClock
 
 
 def pod(number: int) -> Address:
@@ -60,8 +59,8 @@ class Checked:
 
     def serve(self, address: Address, error: ConnectError | None = None) -> None:
         """One short connection through this pod, which works or fails."""
-        endpoint, verdicts = self.endpoint(address), self.pool.verdicts
-        verdicts.failed(endpoint, error) if error else verdicts.succeeded(endpoint, math.inf, None)
+        endpoint, verdicts, now = self.endpoint(address), self.pool.verdicts, self.clock.now()
+        verdicts.failed(endpoint, now, error) if error else verdicts.succeeded(endpoint, now, None)
 
     async def passed(self, count: int) -> None:
         async def look() -> bool:

@@ -10,6 +10,7 @@ import pytest
 from proxy.demo.dns import DnsServer, Transport
 from tests.controlpath.asking import IPS, WEB, answer_of, pack, resolver
 from tests.controlpath.world import World, with_world
+from tests.support import virtual
 
 Spoil = Callable[[Any, DnsServer], bytes | Iterable[bytes]]
 FORGED = f"{WEB} 30 A 127.6.6.6"
@@ -124,7 +125,7 @@ def test_it_never_changes_the_pool(spoil: Spoil, result: str, known: bool) -> No
         assert world.results.get(result) == 2
         assert world.pool.resolved == known
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_what_answers_nothing_is_counted(spoil: Spoil) -> None:
 
         assert world.results == {"timeout": 1, "ignored": 3}  # each try met one
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.5)
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4", timeout_s=0.5)
 
 
 def test_a_forged_datagram_does_not_cost_the_answer() -> None:
@@ -159,7 +160,7 @@ def test_a_forged_datagram_does_not_cost_the_answer() -> None:
         assert world.ips == sorted(IPS)
         assert world.results["ok"] == 1
 
-    with_world(test, IP_FAMILY="ipv4")
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4")
 
 
 def test_an_echo_is_no_answer() -> None:
@@ -171,7 +172,7 @@ def test_an_echo_is_no_answer() -> None:
 
         assert not world.pool.resolved
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 def test_an_error_with_records_is_an_error() -> None:
@@ -183,7 +184,7 @@ def test_an_error_with_records_is_an_error() -> None:
 
         assert (world.ips, world.pool.resolved) == ([], False)
 
-    with_world(test, IP_FAMILY="ipv4", timeout_s=0.2)
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4", timeout_s=0.2)
 
 
 def test_foreign_records_among_good_ones_are_left_out() -> None:
@@ -196,7 +197,7 @@ def test_foreign_records_among_good_ones_are_left_out() -> None:
 
         assert world.ips == sorted(IPS)
 
-    with_world(test, IP_FAMILY="ipv4")
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4")
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "::"])
@@ -209,7 +210,7 @@ def test_nowhere_is_no_pod(ip: str) -> None:
 
         assert world.ips == [IPS[0]]
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 # --- the log ------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_garbage_is_mentioned_once_a_minute(caplog: pytest.LogCaptureFixture) ->
         await world.discovery.poll()
         assert lines(caplog) == [said, f"{said} (11 more since the last line)"]
 
-    with_world(test, IP_FAMILY="ipv4")
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4")
 
 
 def test_each_kind_has_its_own_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -252,7 +253,7 @@ def test_each_kind_has_its_own_line(caplog: pytest.LogCaptureFixture) -> None:
         assert "cut off at 64 kB: nobody leaves by it" in lines(caplog)[1]
 
     caplog.set_level(logging.WARNING, "headway.dns")
-    with_world(test, IP_FAMILY="ipv4")
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4")
 
 
 def test_a_question_is_asked_anew_each_time() -> None:
@@ -266,4 +267,4 @@ def test_a_question_is_asked_anew_each_time() -> None:
 
         assert sorted((await same.query(WEB, "A")).ips) == sorted(IPS)
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)

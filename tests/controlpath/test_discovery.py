@@ -9,6 +9,7 @@ from proxy.policy.endpoint import State
 from proxy.tasks import spawn
 from tests.controlpath.asking import IPS, WEB
 from tests.controlpath.world import World, with_world
+from tests.support import virtual
 
 V6 = ("fd00::11", "fd00::12")
 
@@ -29,7 +30,7 @@ def test_pods_come_and_go() -> None:
         assert world.ips == ["127.0.0.12", "127.0.0.14", *V6]
         assert {endpoint.address.port for endpoint in world.pool.members} == {80}
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 @pytest.mark.parametrize("family,qtype", [("ipv4", "A"), ("ipv6", "AAAA")])
@@ -43,7 +44,7 @@ def test_one_family_only(family: str, qtype: str) -> None:
         assert world.ips == sorted(IPS if family == "ipv4" else V6)
         assert world.dns.count() == world.dns.count(qtype) == 1
 
-    with_world(test, IP_FAMILY=family)
+    with_world(test, by=virtual.with_sockets, IP_FAMILY=family)
 
 
 @pytest.mark.parametrize("mode", ["servfail", "refused", "drop"])
@@ -60,7 +61,7 @@ def test_a_broken_name_server_never_shrinks_the_pool(mode: Mode) -> None:
         assert world.ips == sorted(IPS)
         assert world.pool.roster.last_good_at == 1000.0  # anyone can see how old the answer is
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 @pytest.mark.parametrize("mode", ["nxdomain", "empty"])
@@ -83,7 +84,7 @@ def test_nobody_there_is_believed_after_the_hold(mode: Mode) -> None:
 
         assert world.ips == sorted(IPS)
 
-    with_world(test, DNS_HOLD="30s")
+    with_world(test, by=virtual.with_sockets, DNS_HOLD="30s")
 
 
 @pytest.mark.parametrize("broken,working,lost", [("AAAA", IPS[:2], V6), ("A", V6[:1], IPS)])
@@ -107,7 +108,7 @@ def test_one_family_failing_keeps_its_endpoints(
 
         assert world.ips == sorted(working)
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 @pytest.mark.parametrize("slow", ["A", "AAAA"])
@@ -125,7 +126,7 @@ def test_a_slow_family_does_not_delay_the_other(slow: str) -> None:
         await polling
         assert world.ips == [IPS[0], V6[0]]
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 def test_queries_are_counted_by_result() -> None:
@@ -139,7 +140,7 @@ def test_queries_are_counted_by_result() -> None:
 
         assert world.pool.counters.dns_queries == {"ok": 1, "servfail": 2, "nxdomain": 1}
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)
 
 
 def test_it_never_dials_itself(caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +158,7 @@ def test_it_never_dials_itself(caplog: pytest.LogCaptureFixture) -> None:
         assert world.ips == sorted(IPS[1:])
         assert world.pool.membership.reason.startswith("empty not believed yet")
 
-    with_world(test, IP_FAMILY="ipv4")
+    with_world(test, by=virtual.with_sockets, IP_FAMILY="ipv4")
     said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert said[0] == f"web: DNS leads back to {IPS[0]}:80, where this service itself listens: not used"
     assert [IPS[0] in line for line in said] == [True, False]  # once for each, not with every poll
@@ -179,4 +180,4 @@ def test_the_first_answer_is_both_families(
         assert {endpoint.state for endpoint in world.pool.members} == {State.READY}
         assert sum("added" in line for line in caplog.messages) == steps
 
-    with_world(test)
+    with_world(test, by=virtual.with_sockets)

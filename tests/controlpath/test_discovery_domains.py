@@ -9,6 +9,7 @@ from proxy.policy.records import Reply
 from proxy.policy.resolv_conf import ResolvConf
 from tests.controlpath.asking import IPS
 from tests.controlpath.world import World, with_world
+from tests.support import virtual
 
 RULES = ResolvConf(domains=("demo.svc.cluster.local", "svc.cluster.local", "corp.example"), ndots=5)
 IN_DEMO, IN_SVC, IN_CORP, AS_IS = ALL = [
@@ -51,7 +52,7 @@ def test_a_domain_that_nobody_serves_does_not_hold_up_the_pod(result: str, broke
         await world.discovery.poll()
         assert world.ips == sorted(IPS)
 
-    with_world(test, RULES, TARGET="web:80", IP_FAMILY="ipv4")
+    with_world(test, RULES, by=virtual.with_sockets, TARGET="web:80", IP_FAMILY="ipv4")
 
 
 def test_it_is_so_by_a_real_server_too() -> None:
@@ -73,7 +74,7 @@ def test_it_is_so_by_a_real_server_too() -> None:
         assert (world.pool.resolved, world.ips) == (True, [])
         assert world.results == {"nxdomain": 2, "timeout": 1, "servfail": 1}
 
-    with_world(test, RULES, timeout_s=0.5, TARGET="web:80", IP_FAMILY="ipv4")
+    with_world(test, RULES, by=virtual.with_sockets, timeout_s=0.5, TARGET="web:80", IP_FAMILY="ipv4")
 
 
 @pytest.mark.parametrize("result", ["servfail", "timeout"])
@@ -93,7 +94,7 @@ def test_a_failing_domain_is_asked_less_and_less(result: str) -> None:
 
         assert searched == [0, 5, 15, 35, 75, 135, 195, 255]
 
-    with_world(test, RULES, TARGET="web:80", IP_FAMILY="ipv4", DNS_INTERVAL="5s")
+    with_world(test, RULES, by=virtual.with_sockets, TARGET="web:80", IP_FAMILY="ipv4", DNS_INTERVAL="5s")
 
 
 # --- what leads back ----------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def test_each_address_is_judged_once() -> None:
         await world.discovery.poll()
         assert looked_at == ["127.0.0.99", IPS[0]]
 
-    with_world(test, RULES, TARGET="web:80", IP_FAMILY="ipv4")
+    with_world(test, RULES, by=virtual.with_sockets, TARGET="web:80", IP_FAMILY="ipv4")
 
 
 def test_leading_back_is_said_once_with_a_search_list(caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +150,7 @@ def test_leading_back_is_said_once_with_a_search_list(caplog: pytest.LogCaptureF
             await world.discovery.poll()
         assert world.ips == []
 
-    with_world(test, RULES, TARGET="web:80", IP_FAMILY="ipv4")
+    with_world(test, RULES, by=virtual.with_sockets, TARGET="web:80", IP_FAMILY="ipv4")
     assert len(errors(caplog)) == 1
 
 
@@ -165,5 +166,5 @@ def test_two_names_that_list_addresses(caplog: pytest.LogCaptureFixture) -> None
             await world.discovery.poll()
         assert world.ips == sorted(IPS)
 
-    with_world(test, RULES, TARGET="web:80", IP_FAMILY="ipv4")
+    with_world(test, RULES, by=virtual.with_sockets, TARGET="web:80", IP_FAMILY="ipv4")
     assert len(errors(caplog)) == 1

@@ -9,7 +9,7 @@ from proxy.demo.zone import Mode
 from proxy.tasks import spawn
 from tests.controlpath.asking import WEB
 from tests.controlpath.world import NO_SEARCH, World, with_world
-from tests.support import eventually
+from tests.support import eventually, run
 
 TEN = [f"127.0.0.{number}" for number in range(11, 21)]
 
@@ -17,7 +17,7 @@ TEN = [f"127.0.0.{number}" for number in range(11, 21)]
 def with_guard(test: Callable[[World], Awaitable[None]], family: str = "ipv4") -> None:
     """An interval of an hour: whatever comes sooner was asked for."""
     settings = {"DNS_SHRINK_GUARD": "50%", "DNS_INTERVAL": "1h", "IP_FAMILY": family}
-    with_world(test, NO_SEARCH, 1.0, **settings)
+    with_world(test, NO_SEARCH, 1.0, run, **settings)
 
 
 async def polls(world: World, count: int) -> list[float]:

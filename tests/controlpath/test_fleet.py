@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from proxy.controlpath.fleet import Fleet
+from proxy.controlpath.fleet import UNTIL_KNOWN, Fleet
 from proxy.demo.dns import DnsServer
 from proxy.model import AnswerKind
 from proxy.policy.records import Reply
 from proxy.policy.resolv_conf import ResolvConf
 from tests.controlpath.asking import resolver
-from tests.controlpath.virtual import LoopClock, in_virtual_time
 from tests.support import FakeClock, run
+from tests.support.virtual import LoopClock, in_virtual_time
 
 SIDECARS = "sidecars.demo.svc.cluster.local."
 SEARCH = ResolvConf(domains=("demo.svc.cluster.local", "svc.cluster.local"), ndots=5)
@@ -123,24 +123,63 @@ def test_the_name_that_worked_is_asked_first() -> None:
     with_fleet(test)
 
 
+class Known:
+    """DNS that lists so many sidecars at first, and `grown_to` after a second; when it was asked."""
+
+    def __init__(self, first: int, grown_to: int) -> None:
+        self.began = asyncio.get_running_loop().time()
+        self.asked: list[float] = []
+        self._first, self._grown_to = first, grown_to
+
+    async def query(self, name: str, qtype: str) -> Reply:
+        moment = asyncio.get_running_loop().time() - self.began
+        if qtype == "A":
+            self.asked.append(moment)
+        size = self._first if moment <= 1.0 else self._grown_to
+        return Reply(AnswerKind.ENDPOINTS, ips=tuple(ips(size))) if size else Reply(AnswerKind.NXDOMAIN)
+
+
+async def an_hour(known: Known, heard: list[int]) -> None:
+    fleet = Fleet(SIDECARS, known, lambda: SEARCH, heard.append, LoopClock(), Random(7))
+    running = asyncio.create_task(fleet.run())
+    await asyncio.sleep(3600.0)
+    running.cancel()
+
+
 def test_it_is_asked_once_a_minute() -> None:
-    """Soon after the start, then once a minute give or take a fifth: no two sidecars in step."""
-    asked: list[float] = []
+    """Some times after the start, then once a minute give or take a fifth: no two sidecars in step."""
 
-    class Known:
-        async def query(self, name: str, qtype: str) -> Reply:
-            if qtype == "A":
-                asked.append(asyncio.get_running_loop().time())
-            return Reply(AnswerKind.ENDPOINTS, ips=("10.0.0.1",))
+    async def story() -> list[float]:
+        known = Known(1, 1)
+        await an_hour(known, [])
+        return known.asked
 
-    async def story() -> None:
-        began = asyncio.get_running_loop().time()
-        fleet = Fleet(SIDECARS, Known(), lambda: SEARCH, lambda size: None, LoopClock(), Random(7))
-        running = asyncio.create_task(fleet.run())
-        await asyncio.sleep(3600.0)
-        running.cancel()
-        assert asked[0] - began <= 1.0
-
-    in_virtual_time(story())
+    asked = in_virtual_time(story())
+    assert asked[0] <= 1.0
     gaps = [later - earlier for earlier, later in pairwise(asked)]
-    assert 48.0 <= min(gaps) < 52.0 and 68.0 < max(gaps) <= 72.0
+    assert 1.6 <= gaps[0] <= 2.4 and 3.2 <= gaps[1] <= 4.8
+    assert 48.0 <= min(gaps[5:]) < 52.0 and 68.0 < max(gaps[5:]) <= 72.0
+
+
+def test_a_fleet_that_starts() -> None:
+    """It is taken for a large one until DNS knows; those that are listed a moment later are found soon."""
+
+    async def story() -> tuple[list[float], list[int]]:
+        known, heard = Known(2, 20), [0]
+        await an_hour(known, heard)
+        return known.asked, heard
+
+    asked, heard = in_virtual_time(story())
+    assert heard == [0, UNTIL_KNOWN, 2, 20]
+    assert sum(moment <= 10.0 for moment in asked) >= 3
+
+
+def test_a_fleet_that_nobody_knows() -> None:
+    """A wrong name makes the checks no rarer than they would be without it."""
+
+    async def story() -> list[int]:
+        heard: list[int] = []
+        await an_hour(Known(0, 0), heard)
+        return heard
+
+    assert in_virtual_time(story()) == [UNTIL_KNOWN, 0]

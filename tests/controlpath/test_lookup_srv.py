@@ -7,6 +7,7 @@ import pytest
 from proxy.model import Address
 from tests.controlpath.asking import IPS
 from tests.controlpath.world import SRV_NAME, SRV_TARGET, World, with_world
+from tests.support import virtual
 
 WEB_0, WEB_1, WEB_2 = HOSTS = [f"web-{number}.web.demo.svc.cluster.local." for number in range(3)]
 V6 = ("fd00::11", "fd00::12", "fd00::13")
@@ -126,7 +127,7 @@ def test_a_failed_srv_query_keeps_all(mode: str) -> None:
         assert world.ips == list(IPS[:2])
         assert {query.qtype for query in world.dns.queries} == {"SRV"}
 
-    with_world(test, TARGET=SRV_TARGET)
+    with_world(test, by=virtual.with_sockets, TARGET=SRV_TARGET)
 
 
 def test_no_record_is_nobody() -> None:
@@ -223,7 +224,7 @@ def test_cut_off_over_tcp_nobody_leaves() -> None:
         assert world.ips == list(IPS)
         assert world.pool.membership.reason == "obeyed; 2 kept: the answer is truncated"
 
-    with_world(test, TARGET=SRV_TARGET)
+    with_world(test, timeout_s=20.0, TARGET=SRV_TARGET)
 
 
 def _with_tc(packet: bytes | None) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.policy.endpoint import State
 from tests.controlpath.checking import Checked, Checks, pod
-from tests.controlpath.virtual import in_virtual_time
+from tests.support.virtual import in_virtual_time
 
 
 def test_first_checks_are_spread() -> None:

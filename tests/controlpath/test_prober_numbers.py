@@ -7,7 +7,7 @@ import pytest
 from proxy.errors import Refused
 from proxy.policy.endpoint import State
 from tests.controlpath.checking import PODS, Checked, Checks, gaps, pod
-from tests.controlpath.virtual import in_virtual_time
+from tests.support.virtual import in_virtual_time
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -68,6 +68,82 @@ def test_a_service_that_shrinks_is_checked_at_once_at_its_new_pace() -> None:
         await asyncio.sleep(6.1)
 
         assert all(checks.times[each][-1] >= shrunk for each in PODS)
+
+    in_virtual_time(story())
+
+
+def test_a_newcomer_comes_first() -> None:
+    """Six hundred pods are suspected at once; a pod that joins then is checked as soon as on any day."""
+
+    async def story() -> None:
+        checks = Checks()
+        world = Checked(checks, HEALTH_INTERVAL="5s", HEALTH_BUDGET="20")
+        everyone = [pod(number) for number in range(700)]
+        world.discover(*everyone)
+        await asyncio.sleep(40.0)
+        checks.ill = dict.fromkeys(everyone[:600], Refused())
+        for each in everyone[:600]:
+            world.serve(each, Refused())
+        await asyncio.sleep(2.0)
+        world.discover(*everyone, pod(900))
+        await asyncio.sleep(0.7)
+
+        assert world.state(pod(900)) is State.READY
+
+    in_virtual_time(story())
+
+
+def test_suspects_come_before_those_that_are_well() -> None:
+    """Ten of a thousand pods fail connections: they are not found out after all others."""
+
+    async def story() -> None:
+        checks = Checks()
+        world = Checked(checks, HEALTH_INTERVAL="5s", HEALTH_BUDGET="20", EJECT_AFTER="0")
+        everyone = [pod(number) for number in range(1000)]
+        world.discover(*everyone)
+        await asyncio.sleep(100.0)
+        checks.ill = dict.fromkeys(everyone[:10], Refused())
+        for each in everyone[:10]:
+            world.serve(each, Refused())
+        await asyncio.sleep(7.0)
+
+        assert [world.state(each) for each in everyone[:10]] == [State.UNHEALTHY] * 10
+
+    in_virtual_time(story())
+
+
+def test_those_that_are_well_get_their_turn() -> None:
+    """Hundreds that are down for good take the budget, but not all of it."""
+
+    async def story() -> None:
+        checks = Checks()
+        world = Checked(checks, HEALTH_INTERVAL="5s", HEALTH_BUDGET="20")
+        everyone = [pod(number) for number in range(1000)]
+        checks.ill = dict.fromkeys(everyone[:900], Refused())
+        world.discover(*everyone)
+        await asyncio.sleep(900.0)
+
+        last = [max(checks.times[each]) for each in everyone[900:]]
+        assert asyncio.get_running_loop().time() - min(last) <= 180.0
+
+    in_virtual_time(story())
+
+
+def test_who_is_gone_gives_its_turn_back() -> None:
+    """Five hundred newcomers wait for the budget, and leave DNS: nobody waits for them any more."""
+
+    async def story() -> None:
+        checks = Checks()
+        world = Checked(checks, HEALTH_INTERVAL="5s", HEALTH_BUDGET="20")
+        world.discover(*PODS)
+        await asyncio.sleep(10.0)
+        world.discover(*PODS, *map(pod, range(100, 600)))
+        await asyncio.sleep(1.0)
+        world.discover(*PODS)
+        gone = asyncio.get_running_loop().time()
+        await asyncio.sleep(6.2)
+
+        assert all(checks.times[each][-1] >= gone for each in PODS)
 
     in_virtual_time(story())
 

@@ -7,8 +7,17 @@ import dnslib
 import pytest
 
 from proxy.demo.dns import DnsServer
-from tests.controlpath.asking import MANY, WEB, Servers, address, answer_of, pack, resolver, with_dns
-from tests.support import run
+from tests.controlpath.asking import (
+    MANY,
+    WEB,
+    Servers,
+    address,
+    answer_of,
+    pack,
+    resolver,
+    with_dns,
+)
+from tests.support import virtual
 
 OTHER = "other.demo.svc.cluster.local."
 
@@ -40,7 +49,7 @@ def test_one_bad_name_is_not_the_servers_fault(caplog: pytest.LogCaptureFixture)
             assert trouble.result == "servfail"
             assert len(caplog.messages) == 1
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_each_failure_in_the_log_is_followed_by_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,7 +69,7 @@ def test_each_failure_in_the_log_is_followed_by_its_end(caplog: pytest.LogCaptur
             fails, again = f"DNS: {where} fails (servfail)", f"DNS: {where} answers again"
             assert caplog.messages == [fails, again, f"{fails} (1 more since the last line)", again]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_a_failure_does_not_replace_a_good_reply() -> None:
@@ -75,7 +84,7 @@ def test_a_failure_does_not_replace_a_good_reply() -> None:
                 assert (await asking.query(WEB, "A")).result == "ok"
                 servers.clock.advance(100)
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_one_asked_a_moment_ago_is_not_blamed_for_silence() -> None:
@@ -90,7 +99,7 @@ def test_one_asked_a_moment_ago_is_not_blamed_for_silence() -> None:
             assert servers.counts() == [1, 1]
             assert set(asking.servers_and_troubles().values()) == {None}
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_a_timeout_over_tcp_says_so() -> None:

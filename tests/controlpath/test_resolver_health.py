@@ -9,7 +9,7 @@ from proxy.controlpath.resolver import AresResolver
 from proxy.demo.zone import Mode
 from proxy.policy.resolv_conf import ResolvConf
 from tests.controlpath.asking import WEB, Servers, address
-from tests.support import run
+from tests.support import virtual
 
 
 @pytest.mark.parametrize("mode", ["drop", "servfail", "refused"])
@@ -32,7 +32,7 @@ def test_a_failing_server_is_asked_last_for_a_while(mode: Mode) -> None:
                 await asking.query(WEB, "A")
             assert servers.counts() == [3, 0]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_a_server_that_keeps_failing_is_asked_more_and_more_seldom() -> None:
@@ -51,7 +51,7 @@ def test_a_server_that_keeps_failing_is_asked_more_and_more_seldom() -> None:
 
             assert tried == [0, 5, 15, 35]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_one_in_trouble_is_still_asked_when_all_others_fail() -> None:
@@ -68,7 +68,7 @@ def test_one_in_trouble_is_still_asked_when_all_others_fail() -> None:
             assert (await asking.query(WEB, "A")).result == "ok"
             assert servers.counts() == [1, 1]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_health_can_be_looked_up() -> None:
@@ -93,7 +93,7 @@ def test_health_can_be_looked_up() -> None:
             await asking.query(WEB, "A")
             assert asking.servers_and_troubles() == {first: None, second: None}
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_rotate_takes_turns() -> None:
@@ -107,7 +107,7 @@ def test_rotate_takes_turns() -> None:
 
             assert servers.counts() == [2, 2, 2]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_the_first_server_is_asked_without_rotate() -> None:
@@ -121,7 +121,7 @@ def test_the_first_server_is_asked_without_rotate() -> None:
 
             assert servers.counts() == [6, 0, 0]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 @pytest.mark.parametrize("chosen", [True, False])
@@ -139,7 +139,7 @@ def test_dns_servers_wins_over_resolv_conf(chosen: bool) -> None:
 
             assert servers.counts() == ([2, 0, 0] if chosen else [0, 1, 1])
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 # --- the log ------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_flapping_server_is_mentioned_once_a_minute(caplog: pytest.LogCaptureF
             await asking.query(WEB, "A")
             assert caplog.messages[2:] == [f"DNS: {where} fails (servfail) (5 more since the last line)"]
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_the_log_says_what_becomes_of_a_failing_server(caplog: pytest.LogCaptureFixture) -> None:
@@ -184,4 +184,4 @@ def test_the_log_says_what_becomes_of_a_failing_server(caplog: pytest.LogCapture
             where = servers.all[0].address
             assert caplog.messages == [f"DNS: {where} fails (refused): it is asked last for a while"]
 
-    run(story())
+    virtual.with_sockets(story())

@@ -10,7 +10,7 @@ from proxy.demo.zone import Mode
 from proxy.model import Address
 from proxy.policy.resolv_conf import ResolvConf
 from tests.controlpath.asking import IPS, WEB, Servers, address, resolver
-from tests.support import run
+from tests.support import virtual
 
 
 @pytest.mark.parametrize("mode", ["drop", "servfail", "refused"])
@@ -27,7 +27,7 @@ def test_the_second_server_answers_for_the_first(mode: Mode) -> None:
             assert reply.exchange is not None
             assert reply.exchange.server == servers.all[1].address
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_the_second_server_answers_for_one_that_is_gone() -> None:
@@ -40,7 +40,7 @@ def test_the_second_server_answers_for_one_that_is_gone() -> None:
 
             assert sorted(reply.ips) == sorted(IPS)
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 @pytest.mark.parametrize("mode", ["servfail", "refused"])
@@ -56,7 +56,7 @@ def test_each_server_that_fails_is_asked_once(mode: Mode, count: int) -> None:
 
             assert (reply.result, servers.counts()) == (mode, [1] * count)
 
-    run(story(), within_s=5.0)
+    virtual.with_sockets(story(), within_s=5.0)
 
 
 def test_garbage_is_asked_again() -> None:
@@ -70,7 +70,7 @@ def test_garbage_is_asked_again() -> None:
 
             assert (reply.result, servers.counts()) == ("ok", [2])
 
-    run(story(), within_s=5.0)
+    virtual.with_sockets(story(), within_s=5.0)
 
 
 def test_garbage_only_is_given_up_soon() -> None:
@@ -84,7 +84,7 @@ def test_garbage_only_is_given_up_soon() -> None:
 
             assert (reply.result, servers.counts()) == ("malformed", [3])
 
-    run(story(), within_s=5.0)
+    virtual.with_sockets(story(), within_s=5.0)
 
 
 def test_a_no_is_an_answer() -> None:
@@ -97,7 +97,7 @@ def test_a_no_is_an_answer() -> None:
 
             assert (reply.result, servers.counts()) == ("nxdomain", [1, 0])
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 @pytest.mark.parametrize("count,attempts,queries", [(1, 1, [1]), (1, 5, [5]), (2, 1, [1, 1]), (2, 2, [2, 2])])
@@ -112,7 +112,7 @@ def test_attempts_counts_rounds(count: int, attempts: int, queries: list[int]) -
 
             assert (reply.result, servers.counts()) == ("timeout", queries)
 
-    run(story())
+    virtual.with_sockets(story())
 
 
 def test_timeout_is_the_wait_before_the_next_try() -> None:
@@ -129,4 +129,4 @@ def test_timeout_is_the_wait_before_the_next_try() -> None:
             assert len(times) == 3
             assert all(later - earlier >= 0.05 for earlier, later in pairwise(times))  # else 0.03 at first
 
-    run(story())
+    virtual.with_sockets(story())

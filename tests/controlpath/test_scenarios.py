@@ -8,8 +8,18 @@ import pytest
 from proxy.demo.dns import DnsServer
 from proxy.errors import Refused
 from proxy.tasks import spawn
-from tests.controlpath.asking import IPS, MANY, WEB, address, descriptors, left, resolver, with_dns
+from tests.controlpath.asking import (
+    IPS,
+    MANY,
+    WEB,
+    address,
+    descriptors,
+    left,
+    resolver,
+    with_dns,
+)
 from tests.controlpath.world import SRV_NAME, SRV_TARGET, World, with_world
+from tests.support import virtual
 
 A, B, C = IPS
 V6 = "fd00::11"
@@ -272,4 +282,4 @@ def test_a_failing_server_never_empties_the_pool() -> None:
 
         assert sorted(served_by(world)) == sorted(IPS)
 
-    with_world(test, timeout_s=0.06, HEALTH_CHECK="off")
+    with_world(test, by=virtual.with_sockets, timeout_s=0.06, HEALTH_CHECK="off")

@@ -12,8 +12,9 @@ from proxy.observe.counters import ServiceCounters
 from proxy.policy.records import Reply
 from proxy.policy.resolv_conf import ResolvConf
 from proxy.pool import Pool
-from tests.controlpath.asking import IPS, WEB, resolver
+from tests.controlpath.asking import IPS, WEB, Runner, resolver
 from tests.support import FakeClock, eventually, run, service_settings
+from tests.support.virtual import LoopClock
 
 NO_SEARCH = ResolvConf()
 SRV_NAME = "_http._tcp.web.demo.svc.cluster.local."
@@ -78,11 +79,12 @@ def with_world(
     test: Callable[[World], Awaitable[None]],
     rules: ResolvConf = NO_SEARCH,
     timeout_s: float = 1.0,  # where a reply comes, also on a busy machine
+    by: Runner = run,  # or virtual.with_sockets, where discovery does not run by itself, by its fake clock
     **settings: str,
 ) -> None:
     async def story() -> None:
-        async with DnsServer(rng=Random(7)) as dns:
+        async with DnsServer(rng=Random(7), clock=LoopClock()) as dns:
             dns.set(WEB, IPS)
             await test(World(dns, resolver(dns, timeout_s=timeout_s), rules, **settings))
 
-    run(story())
+    by(story())

@@ -1,6 +1,7 @@
 """The relays under one contract, and the bench that every test of it uses."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +32,8 @@ ENGINES: dict[str, Engine] = {
 BY_DEFAULT = ENGINES["native" if is_built() else "asyncio"]
 
 NEVER = Timeouts(0.0, 0.0)
+TIMES = int(os.environ.get("TIMES", "1000"))  # what is left to luck happens so often: under a sanitizer less
+AT_ONCE = 50
 
 
 @dataclass

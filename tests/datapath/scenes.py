@@ -12,7 +12,7 @@ from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning
-from proxy.model import Address, Answer
+from proxy.model import Address, Answer, Clock
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Pool
@@ -94,8 +94,10 @@ class Scene:
     It tries them in the order given: the later in the row, the busier they look.
     """
 
-    def __init__(self, addresses: Iterable[Address] = (), **settings: str) -> None:
-        clock = SystemClock()
+    def __init__(
+        self, addresses: Iterable[Address] = (), clock: Clock | None = None, /, **settings: str
+    ) -> None:
+        clock = clock or SystemClock()
         self.settings = service_settings(**(DEFAULTS | settings))
         self.counters = ServiceCounters()
         self.pool = Pool(self.settings, self.counters, clock, Random(1))

@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,9 +16,10 @@ from proxy.datapath.engines import NOT_BUILT, is_built
 from proxy.datapath.relay import End
 from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
-from tests.datapath.peers import MIB, Peer, connected
+from tests.datapath.peers import Peer, connected
 from tests.datapath.relays import NEVER, Bench, native
-from tests.support import run
+from tests.support import run, until
+from tests.support.virtual import Loopback
 
 if not is_built():
     pytest.skip(NOT_BUILT, allow_module_level=True)
@@ -24,16 +28,51 @@ from proxy.datapath.native._relay import Pair
 from proxy.datapath.relay_native import NativeEngine, NativeRelay
 
 
-def begun(
-    on_end: Callable[[End], None], on_pod_byte: Callable[[float], None] = print, buffer: int = 0
-) -> tuple[NativeRelay, Peer, Peer, Pair]:
+@dataclass
+class Begun:
     """A relayed connection without a task: its relay and far ends."""
-    relay = native(NEVER, ServiceCounters())
+
+    relay: NativeRelay
+    counters: ServiceCounters
+    client: Peer
+    pod: Peer
+    pair: Pair
+    in_the_way: int  # bytes on their way to the pod that are not the relay's
+
+
+@asynccontextmanager
+async def begun(
+    on_end: Callable[[End], None],
+    on_pod_byte: Callable[[float], None] = print,
+    *,
+    pod_takes_nothing: bool = False,
+) -> AsyncIterator[Begun]:
+    counters = ServiceCounters()
+    relay = native(NEVER, counters)
     assert isinstance(relay, NativeRelay)
-    (far_client, client), (far_pod, pod) = connected(buffer), connected(buffer)
+    (far_client, client), (far_pod, pod) = connected(), connected(16 << 10 if pod_takes_nothing else 0)
+    in_the_way = fill(pod) if pod_takes_nothing else 0
     pair = relay.start(client, pod, on_pod_byte, on_end, 0.0)
     assert (client.fileno(), pod.fileno()) == (-1, -1)
-    return relay, far_client, far_pod, pair
+    try:
+        yield Begun(relay, counters, far_client, far_pod, pair, in_the_way)
+    finally:
+        relay.abort()
+        far_client.close()
+        far_pod.close()
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until the kernel takes no more, with nothing under way that would make room; how much it took."""
+    taken, before = 0, -1
+    with Loopback.on_one_cpu() as loopback:
+        while taken > before:
+            before = taken
+            with suppress(BlockingIOError):
+                while True:
+                    taken += sock.send(b"_" * 1024)
+            loopback.settle()
+    return taken
 
 
 def test_without_a_task() -> None:
@@ -47,14 +86,14 @@ def test_without_a_task() -> None:
             heard.append(end)
             over.set()
 
-        _relay, client, pod, _pair = begun(on_end, lambda waited_s: heard.append("first byte"))
-        assert heard == []
-        await pod.send(b"welcome")
-        assert await client.receive(7) == b"welcome"
-        client.close()
-        assert await pod.rest() == b""
-        pod.close()
-        await over.wait()
+        async with begun(on_end, lambda waited_s: heard.append("first byte")) as it:
+            assert heard == []
+            await it.pod.send(b"welcome")
+            assert await it.client.receive(7) == b"welcome"
+            it.client.close()
+            assert await it.pod.rest() == b""
+            it.pod.close()
+            await over.wait()
 
         assert heard == ["first byte", End(EndReason.COMPLETED, 0, 7, False)]
 
@@ -66,16 +105,15 @@ def test_leave_when_quiet() -> None:
 
     async def test() -> None:
         ends: asyncio.Queue[End] = asyncio.Queue()
-        relay, client, pod, pair = begun(ends.put_nowait)
-        await client.send(b"hello")
-        assert await pod.receive(5) == b"hello"
-        relay.leave(pair, EndReason.IDENTITY_CHANGED)
-        relay.leave(pair, EndReason.ABORTED)  # it is leaving already
+        async with begun(ends.put_nowait) as it:
+            await it.client.send(b"hello")
+            assert await it.pod.receive(5) == b"hello"
+            it.relay.leave(it.pair, EndReason.IDENTITY_CHANGED)
+            it.relay.leave(it.pair, EndReason.ABORTED)  # it is leaving already
 
-        assert await ends.get() == End(EndReason.IDENTITY_CHANGED, 5, 0, False)
-        for peer in (client, pod):
-            assert not await peer.was_reset()
-            peer.close()
+            assert await ends.get() == End(EndReason.IDENTITY_CHANGED, 5, 0, False)
+            for peer in (it.client, it.pod):
+                assert not await peer.was_reset()
 
     run(test())
 
@@ -85,19 +123,22 @@ def test_leave_with_bytes_in_hand() -> None:
 
     async def test() -> None:
         ends: asyncio.Queue[End] = asyncio.Queue()
-        relay, client, pod, pair = begun(ends.put_nowait, buffer=16 << 10)
-        for _ in range(20):  # more than the pod's side takes
-            with suppress(BlockingIOError):
-                client.sock.send(b"x" * MIB)
-            await asyncio.sleep(0.002)
-        relay.leave(pair, EndReason.ABORTED)
-        await asyncio.sleep(0.005)
-        assert ends.empty()
-        heard = len(await pod.rest())
+        async with begun(ends.put_nowait, pod_takes_nothing=True) as it:
+            said = Random(1).randbytes(10_000)
+            await it.client.send(said)
 
-        assert heard == (await ends.get()).to_pod > 0
-        for peer in (client, pod):
-            peer.close()
+            def in_hand() -> bool:
+                it.relay.account()
+                return it.counters.bytes_to_pods == len(said)
+
+            await until(in_hand)
+            it.relay.leave(it.pair, EndReason.ABORTED)
+            await asyncio.sleep(0.005)
+            assert ends.empty()
+
+            assert (await it.pod.rest())[it.in_the_way :] == said
+            assert await ends.get() == End(EndReason.ABORTED, len(said), 0, False)
+            assert not await it.client.was_reset()
 
     run(test())
 

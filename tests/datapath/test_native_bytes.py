@@ -13,7 +13,7 @@ import pytest
 from proxy.datapath.engines import NOT_BUILT, is_built
 from proxy.model import EndReason
 from tests.datapath.peers import MIB, Peer, connected, no_socket_lost
-from tests.datapath.relays import Bench, Relayed, native
+from tests.datapath.relays import AT_ONCE, TIMES, Bench, Relayed, native
 from tests.datapath.test_relay import Who
 from tests.support import run
 
@@ -26,20 +26,23 @@ def test_both_sides_gone_at_once() -> None:
 
     async def test() -> None:
         bench = Bench(native)
-        for number in range(30):
-            async with no_socket_lost(), AsyncExitStack() as open_ones:
-                every = [await open_ones.enter_async_context(bench.relayed()) for _ in range(30)]
-                await asyncio.sleep(0.002)
-                for it in every:
-                    it.client.sock.send(b"x")
-                    it.pod.sock.send(b"y")
-                    for peer in (it.client, it.pod) if number % 2 else (it.pod, it.client):
-                        peer.reset()
-                reasons = {await it.reason() for it in every}
+        async with no_socket_lost():
+            for number in range(TIMES // AT_ONCE):
+                reasons = await one_round(bench, number)
+                assert reasons <= {EndReason.CLIENT_RESET, EndReason.POD_RESET}
 
-            assert reasons <= {EndReason.CLIENT_RESET, EndReason.POD_RESET}
+    async def one_round(bench: Bench, number: int) -> set[EndReason]:
+        async with AsyncExitStack() as open_ones:
+            every = [await open_ones.enter_async_context(bench.relayed()) for _ in range(AT_ONCE)]
+            await asyncio.sleep(0.002)
+            for it in every:
+                it.client.sock.send(b"x")
+                it.pod.sock.send(b"y")
+                for peer in (it.client, it.pod) if number % 2 else (it.pod, it.client):
+                    peer.reset()
+            return {await it.reason() for it in every}
 
-    run(test())
+    run(test(), within_s=120.0)
 
 
 def test_bytes_behind_urgent_ones() -> None:

@@ -19,7 +19,7 @@ from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import address_of, connected, listening, no_socket_lost
 from tests.datapath.relays import NEVER, Bench, native
-from tests.support import run
+from tests.support import run, until
 
 if not is_built():
     pytest.skip(NOT_BUILT, allow_module_level=True)
@@ -35,6 +35,12 @@ def threads(but: Collection[str] = ()) -> dict[str, int]:
             status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
             found[task.name] = int(status["voluntary_ctxt_switches"])
     return found
+
+
+def asleep(but: Collection[str]) -> bool:
+    """Whether each of these threads has done all there was to do, however long it had to wait for a core."""
+    states = [Path(f"/proc/self/task/{each}/status").read_text() for each in threads(but)]
+    return all("\nState:\tS" in state for state in states)
 
 
 @pytest.mark.parametrize("timeouts", [NEVER, Timeouts(60.0, 60.0)])
@@ -81,6 +87,7 @@ def test_nothing_to_do(pairs: int) -> None:
 
     async def sleeps(before: Collection[str]) -> None:
         await asyncio.sleep(0.05)
+        await until(lambda: asleep(before))
         (woken,) = threads(before).values()
         await asyncio.sleep(0.3)
         assert list(threads(before).values()) == [woken]
@@ -192,7 +199,7 @@ FORK = """
 def python(script: str, *arguments: object) -> None:
     """Run `script` in a process of its own, which has nothing to say and ends well."""
     command = [sys.executable, "-c", dedent(script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.model import EndReason
 from tests.datapath.peers import MIB, Peer
-from tests.datapath.relays import Bench, Engine, Relayed
+from tests.datapath.relays import AT_ONCE, TIMES, Bench, Engine, Relayed
 from tests.support import run
 
 Who = Literal["client", "pod"]
@@ -53,7 +53,8 @@ def test_half_close(engine: Engine, first: Who) -> None:
 
     async def test() -> None:
         bench = Bench(engine)
-        for number in range(1000):
+
+        async def one_connection(number: int) -> None:
             async with bench.relayed() as it:
                 one, other = ends(it, first)
                 await one.send(b"that is all")
@@ -69,7 +70,10 @@ def test_half_close(engine: Engine, first: Who) -> None:
                 end = await it.end()
                 assert (end.reason, end.pod_first) == (EndReason.COMPLETED, first == "pod")
 
-    run(test())
+        for start in range(0, TIMES, AT_ONCE):  # each alone would wait for the scheduler at every step
+            await asyncio.gather(*map(one_connection, range(start, start + AT_ONCE)))
+
+    run(test(), within_s=120.0)
 
 
 @pytest.mark.slow
@@ -77,7 +81,7 @@ def test_half_close(engine: Engine, first: Who) -> None:
 def test_burst_then_fin(engine: Engine, first: Who) -> None:
     """Bytes with a FIN right behind them all arrive, then the FIN does: 1,000 connections, 50 at a time."""
     rng = Random(3)
-    sizes = [[rng.randrange(1, 50_000) for _ in range(rng.randrange(1, 6))] for _ in range(50)]
+    sizes = [[rng.randrange(1, 50_000) for _ in range(rng.randrange(1, 6))] for _ in range(AT_ONCE)]
     bursts = [[rng.randbytes(size) for size in some] for some in sizes]
     sums = [sha256(b"".join(burst)).hexdigest() for burst in bursts]
 
@@ -99,10 +103,10 @@ def test_burst_then_fin(engine: Engine, first: Who) -> None:
                 assert await one.rest() == b""
                 assert await it.reason() is EndReason.COMPLETED
 
-        for _ in range(20):
-            await asyncio.gather(*map(one_connection, range(50)))
+        for _ in range(TIMES // AT_ONCE):
+            await asyncio.gather(*map(one_connection, range(AT_ONCE)))
 
-    run(test())
+    run(test(), within_s=120.0)
 
 
 @pytest.mark.parametrize("first", ["client", "pod"])

@@ -1,7 +1,7 @@
 """Every relay: a pod that ends before any byte flowed costs the client nothing: its socket comes back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -105,27 +105,31 @@ def test_no_byte_is_lost_however_close_it_is(engine: Engine, how: str) -> None:
     run(test())
 
 
-def said(it: Relayed) -> None:
-    it.client.sock.send(b"hello")
+async def said(it: Relayed) -> None:
+    await it.client.send(b"hello")
+    assert await it.pod.receive(5) == b"hello"
 
 
-def finished(it: Relayed) -> None:
+async def finished(it: Relayed) -> None:
     it.client.finish()
+    assert await it.pod.rest() == b""
 
 
-def greeted(it: Relayed) -> None:
-    it.pod.sock.send(b"welcome")
+async def greeted(it: Relayed) -> None:
+    await it.pod.send(b"welcome")
+    assert await it.client.receive(7) == b"welcome"
 
 
 @pytest.mark.parametrize("how", GONE)
 @pytest.mark.parametrize("touch", [said, finished, greeted])
-def test_not_once_anything_was_said(engine: Engine, how: str, touch: Callable[[Relayed], None]) -> None:
+def test_not_once_anything_was_said(
+    engine: Engine, how: str, touch: Callable[[Relayed], Awaitable[None]]
+) -> None:
     """After a byte of either side, or the client's FIN, the pod's end is the connection's own."""
 
     async def test() -> None:
         async with Bench(engine).relayed(retry_s=60.0) as it:
-            touch(it)
-            await asyncio.sleep(0.005)
+            await touch(it)
             GONE[how](it.pod)
             with suppress(OSError):  # reset already
                 it.client.finish()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from proxy.model import Address
-from tests.datapath.peers import address_of, listening, no_socket_lost, refusing, settled
+from tests.datapath.peers import address_of, listening, no_socket_lost, refusing
 from tests.datapath.scenes import Act, Scene, echoing, pods, silent
 from tests.datapath.tls import hello, serving, trusting
-from tests.support import run
+from tests.support import run, until
 
 
 async def serve_in_tls(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,7 +70,7 @@ def test_server_names(tmp_path: Path) -> None:
 
             assert first == again
             assert len(set(first)) >= 3
-            assert await settled(lambda: scene.leases, quiet_s=0.01) == 0
+            await until(lambda: scene.leases == 0)
 
     run(test())
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.datapath.peers import black_hole, no_socket_lost, refusing, settled
+from tests.datapath.peers import black_hole, no_socket_lost, refusing
 from tests.datapath.scenes import Scene, echoing, pods, silent
-from tests.support import run
+from tests.support import run, until
 
 
 def test_waits_for_the_first_endpoint() -> None:
@@ -18,8 +18,8 @@ def test_waits_for_the_first_endpoint() -> None:
         async with no_socket_lost(), pods(echoing) as (pod,):
             scene = Scene()
             asking = [asyncio.create_task(scene.ask(b"%d" % number)) for number in range(20)]
-            await settled(lambda: scene.counters.waiting, quiet_s=0.01)
-            assert (scene.counters.waiting, scene.counters.active) == (20, 20)
+            await until(lambda: scene.counters.waiting == 20)
+            assert scene.counters.active == 20
             scene.learn([pod.address])
 
             assert await asyncio.gather(*asking) == [b"%d" % number for number in range(20)]
@@ -191,7 +191,7 @@ def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
                 scene = Scene([dead, pod.address], ACCESS_LOG="all")
                 async with scene.client() as (peer, session):
                     await peer.send(b"four")
-                    await settled(lambda: len(pod.accepted), quiet_s=0.01)
+                    await until(lambda: pod.accepted)
                     await pod.accepted[0].send(b"seventy")
                     pod.accepted[0].finish()
                     assert await peer.rest() == b"seventy"
@@ -226,7 +226,7 @@ def test_who_ended_it(how: str, outcome: str, by: str, caplog: pytest.LogCapture
         async with pods(silent) as (pod,):
             scene = Scene([pod.address], ACCESS_LOG="all")
             async with scene.client() as (peer, session):
-                await settled(lambda: len(pod.accepted), quiet_s=0.01)
+                await until(lambda: scene.endpoint(pod.address).connect_s is not None)
                 scene.relay.abort() if how == "abort" else peer.reset()
                 await session
 

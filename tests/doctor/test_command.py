@@ -36,7 +36,7 @@ def command(*arguments: str, **settings: str) -> Ended:
         env=environment(settings),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -264,7 +264,7 @@ def test_a_process_of_its_own() -> None:
         input=text.encode(),
         capture_output=True,
         env={"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        timeout=20,
+        timeout=60,
     )
 
     assert (done.returncode, done.stderr) == (0, b"")

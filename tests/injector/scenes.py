@@ -31,7 +31,7 @@ DEFAULTS = Order(image="registry.example/headway:1", settings={})
 TARGET = {"headway.dev/target": "orders.shop.svc.cluster.local.:9090"}
 
 
-def run(story: Coroutine[Any, Any, T], within_s: float = 30.0) -> T:
+def run(story: Coroutine[Any, Any, T], within_s: float = 60.0) -> T:
     """Run `story` on the loop that the injector uses; TimeoutError when it hangs."""
 
     async def bounded() -> T:

@@ -206,7 +206,7 @@ def test_an_encrypted_key(tmp_path: Path) -> None:
         [sys.executable, "-c", AT_A_TERMINAL, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        timeout=20,
+        timeout=60,
         text=True,
     )
 

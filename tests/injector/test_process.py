@@ -217,7 +217,7 @@ def test_wrong_options(options: list[str], status: int, says: str) -> None:
         [sys.executable, "-c", COMMAND, *safe, *options],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         env=os.environ | {"COLUMNS": "200"},
     )
 
@@ -243,7 +243,7 @@ print("proxy.injector.bootstrap" in sys.modules)
 def test_who_pays_for_what(code: str, says: str) -> None:
     """A sidecar loads nothing of the injector; with somebody else's certificates nothing makes any."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
 
     assert done.stdout == says + "\n"
@@ -254,7 +254,7 @@ def test_the_extra_is_missing() -> None:
     code = f"import sys; sys.modules['cryptography'] = None; {COMMAND}"
     ports: list[Any] = ["--telemetry=127.0.0.1:0", "--listen=127.0.0.1:0"]
     done = subprocess.run(
-        [sys.executable, "-c", code, "--self-signed", *ports], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", code, "--self-signed", *ports], capture_output=True, text=True, timeout=60
     )
 
     assert done.returncode == 1

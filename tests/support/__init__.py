@@ -34,7 +34,7 @@ def service_settings(**variables: str) -> ServiceSettings:
     return from_env({f"HEADWAY_{name}": value for name, value in env.items()}).settings.services[0]
 
 
-def run(story: Coroutine[Any, Any, T], within_s: float = 30.0) -> T:
+def run(story: Coroutine[Any, Any, T], within_s: float = 60.0) -> T:
     """Run `story` on the loop that the product uses; TimeoutError when it hangs."""
 
     async def bounded() -> T:
@@ -50,3 +50,11 @@ async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
         if await look():
             return
         await asyncio.sleep(0.01)
+
+
+async def until(look: Callable[[], object]) -> None:
+    """The same for what can be seen without waiting."""
+    while True:
+        if look():
+            return
+        await asyncio.sleep(0.001)

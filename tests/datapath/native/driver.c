@@ -200,7 +200,7 @@ static void connect_two(int *far, int *near)
 
 static size_t draw_size(void)
 {
-    static const size_t most[] = { 1, 2000, 100000, 600000 };
+    static const size_t most[] = { 1, 2000, 60000, 300000 };
     return once_in(8) ? 0 : 1 + draw() % most[draw() % 4];
 }
 
