@@ -15,6 +15,7 @@ from proxy.config import Listen
 from proxy.errors import HeadwayError
 
 ANSWER_WITHIN_S = 5.0
+COUNTS = "state", "open", "picks", "share", "peak latency"
 UNLIMITED = 1_000
 
 
@@ -26,13 +27,13 @@ def endpoints(admin: Listen) -> None:
     """Print a line for each endpoint. Raises NoAnswer."""
     services = _ask(admin, "/endpoints")
     named = any("name" in each for service in services for each in service["endpoints"])
-    columns = "service", "endpoint", *["name"] * named, "state", "open", "picks", "share", "latency", "reason"
+    columns = "service", "endpoint", *["name"] * named, *COUNTS, "reason"
     table = Table(*columns, box=None)
     for service in services:
         for each in service["endpoints"]:
             name = [each.get("name", "").partition(".")[0]] * named
             counts = str(each["connections_active"]), str(each["picks"])
-            lately = _share(each["share_last_minute"]), _milliseconds(each["latency_seconds"])
+            lately = _share(each["share_last_minute"]), _latency(each)
             table.add_row(
                 service["service"], each["endpoint"], *name, each["state"], *counts, *lately, each["reason"]
             )
@@ -51,7 +52,8 @@ def why(admin: Listen, most: int) -> None:
         compared = sorted(each["scores"], key=lambda score: score["endpoint"] != each["endpoint"])
         scores = [f"{score['endpoint']} {score['score']:g}" for score in compared]
         excluded = [f"not {other['endpoint']}: {other['reason']}" for other in each["excluded"]]
-        because = "; ".join(filter(None, [each["from"], each["note"], *excluded]))
+        despite = each.get("despite") and f"it is {each['despite']}"
+        because = "; ".join(filter(None, [each["from"], despite, each["note"], *excluded]))
         table.add_row(
             time[11:23], service, each["endpoint"], ", ".join(each["tried"]), ", ".join(scores), because
         )
@@ -68,7 +70,11 @@ def _share(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def _milliseconds(seconds: float | None) -> str:
+def _latency(endpoint: dict[str, Any]) -> str:
+    """The longest wait lately, on its way down; a word where failures made it what it is."""
+    seconds: float | None = endpoint["latency_seconds"]
+    if endpoint.get("latency_is_penalty"):
+        return "penalty"
     return "" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 

@@ -60,7 +60,7 @@ def headway(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def python(*arguments: str, env: dict[str, str]) -> Ended:
     """A Python process of its own."""
     done = subprocess.run(
-        [sys.executable, *arguments], env=foreign() | env, capture_output=True, text=True, timeout=20
+        [sys.executable, *arguments], env=foreign() | env, capture_output=True, text=True, timeout=60
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -185,11 +185,39 @@ def test_endpoints(headway: Headway, by: str) -> None:
 
     head, *lines = [line.split() for line in ended.out.splitlines()]
     assert (ended.status, ended.err) == (0, "")
-    assert head == ["service", "endpoint", "state", "open", "picks", "share", "latency", "reason"]
+    assert head == ["service", "endpoint", "state", "open", "picks", "share", "peak", "latency", "reason"]
     assert [" ".join(line) for line in lines] == [
         "web 10.0.0.1:80 ready 3 41 50% 12.3 ms check passed",
         "web [fd00::1]:80 ready 3 41 50% 12.3 ms check passed",
     ]
+
+
+def test_a_penalty_is_no_latency(headway: Headway) -> None:
+    """What failures cost is not shown as if somebody had waited so long."""
+    body = picture("10.0.0.1:80").replace(
+        b'"latency_seconds":0.0123', b'"latency_seconds":1,"latency_is_penalty":true'
+    )
+    with pages(200, body) as admin:
+        ended = headway("endpoints", "--admin", admin)
+
+    assert (
+        " ".join(ended.out.splitlines()[1].split()) == "web 10.0.0.1:80 ready 3 41 50% penalty check passed"
+    )
+
+
+def test_why_an_unusable_one(headway: Headway) -> None:
+    """In panic the line says so, and what is wrong with the one that was chosen all the same."""
+    pick = {
+        **{"time": "2026-11-24T10:00:01.500+00:00", "endpoint": "10.0.0.2:80", "tried": [], "usable": 0},
+        **{"from": "panic, as none was usable: all of priority 0 are used", "panic": "none_usable"},
+        **{"despite": "unhealthy: check failed: refused", "excluded": [], "scores": [], "note": ""},
+    }
+    with pages(200, msgspec.json.encode({"services": [{"service": "web", "picks": [pick]}]})) as admin:
+        ended = headway("why", "--admin", admin)
+
+    assert " ".join(ended.out.splitlines()[1].split()).endswith(
+        "panic, as none was usable: all of priority 0 are used; it is unhealthy: check failed: refused"
+    )
 
 
 def test_why(headway: Headway) -> None:

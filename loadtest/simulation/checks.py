@@ -6,21 +6,23 @@ from loadtest.simulation.pods import Mode
 from loadtest.simulation.timeline import Process
 from loadtest.simulation.world import World
 from proxy.config import HealthCheck
-from proxy.policy import probing
+from proxy.policy import pacing
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.probing import Crowd, ProbeRule
+from proxy.policy.pacing import Crowd, ProbeRule
 from proxy.pool import Pool
 
 BUSY = float("-inf")
 
 
 class Watch:
-    """`due_at`: when it is looked at next; whoever sleeps for another time has been overtaken."""
+    """`due_at`: when it is looked at next; whoever sleeps for another time has been overtaken. `waits_from`:
+    since when it waits for the budget.
+    """
 
-    __slots__ = ("due_at", "proof_until")
+    __slots__ = ("due_at", "proof_until", "waits_from")
 
     def __init__(self, proof_until: float) -> None:
-        self.due_at = BUSY
+        self.due_at = self.waits_from = BUSY
         self.proof_until = proof_until
 
 
@@ -44,67 +46,84 @@ class Checks:
         self._usual_s = settings.health_interval_s
         self._free_at = BUSY
         self._watches: dict[Endpoint, Watch] = {}
+        self._waiting: dict[Endpoint, Watch] = {}  # for the budget
+        self._queueing = False  # whether somebody looks after those
 
     def follow(self) -> None:
         active = dict.fromkeys(self._pool.active)
         for endpoint in [each for each in self._watches if each not in active]:
             del self._watches[endpoint]
+            self._waiting.pop(endpoint, None)
         self._keep_pace()
         for endpoint in active:
             if endpoint not in self._watches:
-                until = probing.first_proof_until(self._rule, self._usual_s, self._timeline.time, self._rng)
+                until = pacing.first_proof_until(self._rule, self._usual_s, self._timeline.time, self._rng)
                 self._watches[endpoint] = watch = Watch(until)
                 self._first(endpoint, watch)
 
     def suspect(self, endpoint: Endpoint) -> None:
         if (watch := self._watches.get(endpoint)) is not None:
             due_in_s = watch.due_at - self._timeline.time
-            sooner_s = probing.sooner_s(endpoint, self._rule, due_in_s, self._rng)
+            sooner_s = pacing.sooner_s(endpoint, self._rule, due_in_s, self._rng)
             if sooner_s < due_in_s:
                 self._later(endpoint, watch, sooner_s)
 
     def _keep_pace(self) -> None:
         crowd = Crowd(len(self._pool.active), self._world.names.listed, self._sidecars)
-        before, self._usual_s = self._usual_s, probing.interval_s(self._rule, crowd)
-        if probing.alike(before, self._usual_s):
+        before, self._usual_s = self._usual_s, pacing.interval_s(self._rule, crowd)
+        if pacing.alike(before, self._usual_s):
             return
         for endpoint, watch in self._watches.items():
-            if watch.due_at > self._timeline.time and probing.at_usual_pace(endpoint):
+            if watch.due_at > self._timeline.time and pacing.at_usual_pace(endpoint):
                 self._first(endpoint, watch)
 
     def _first(self, endpoint: Endpoint, watch: Watch) -> None:
-        self._later(endpoint, watch, probing.first_s(endpoint, self._rule, self._usual_s, self._rng))
+        self._later(endpoint, watch, pacing.first_s(endpoint, self._rule, self._usual_s, self._rng))
 
     def _later(self, endpoint: Endpoint, watch: Watch, delay_s: float) -> None:
         self._timeline.begin(self._look_after(endpoint, watch, delay_s))
 
     def _look_after(self, endpoint: Endpoint, watch: Watch, delay_s: float) -> Process:
-        """Check it again and again, until it is gone or another timer was set."""
-        timeline, rule, rng = self._timeline, self._rule, self._rng
-        while True:
-            watch.due_at = due_at = timeline.time + delay_s
+        """Check it when it is due, unless it is gone or another timer was set."""
+        while delay_s > 0:
+            watch.due_at = due_at = self._timeline.time + delay_s
             yield delay_s
             if watch.due_at != due_at or self._watches.get(endpoint) is not watch:
                 return
-            now, until = timeline.time, watch.proof_until
-            delay_s = probing.spared_s(endpoint, rule, self._usual_s, until, now, rng)
-            if delay_s > 0:
-                continue
-            watch.due_at = BUSY
-            begin, self._free_at = probing.slot(self._free_at, now, rule)
+            now, until = self._timeline.time, watch.proof_until
+            delay_s = pacing.spared_s(endpoint, self._rule, self._usual_s, until, now, self._rng)
+        watch.due_at, watch.waits_from = BUSY, self._timeline.time
+        self._waiting[endpoint] = watch
+        if not self._queueing:
+            self._timeline.begin(self._serve_queue())
+
+    def _serve_queue(self) -> Process:
+        """Begin the checks that wait, as the budget allows."""
+        self._queueing = True
+        while self._waiting:
+            now = self._timeline.time
+            begin, free_at = pacing.slot(self._free_at, now, self._rule)
             if begin > now:
                 yield begin - now
-            yield from self._examine(endpoint)
-            if self._watches.get(endpoint) is not watch:
-                return
-            watch.proof_until = probing.proof_until(rule, self._usual_s, timeline.time, rng)
-            delay_s = probing.pause_s(endpoint, rule, self._usual_s, rng)
+                continue
+            self._free_at = free_at
+            endpoint = min(self._waiting, key=self._turn)
+            self._timeline.begin(self._examine(endpoint, self._waiting.pop(endpoint)))
+        self._queueing = False
 
-    def _examine(self, endpoint: Endpoint) -> Process:
+    def _turn(self, endpoint: Endpoint) -> float:
+        return pacing.turn(endpoint, self._waiting[endpoint].waits_from, self._usual_s)
+
+    def _examine(self, endpoint: Endpoint, watch: Watch) -> Process:
+        began = self._timeline.time
         pod = self._world.pods[endpoint.address]
-        pod.probes_per_s[int(self._timeline.time)] += 1
+        pod.probes_per_s[int(began)] += 1
         if pod.mode is Mode.SILENT:
             yield self._timeout_s
-        if endpoint in self._watches:
+        if self._watches.get(endpoint) is watch:
             passed = pod.passes_checks
-            self._pool.observe_check(endpoint, passed, "" if passed else "refused")
+            self._pool.observe_check(endpoint, passed, "" if passed else "refused", began)
+        if self._watches.get(endpoint) is watch:
+            now = self._timeline.time
+            watch.proof_until = pacing.proof_until(self._rule, self._usual_s, now, self._rng)
+            self._later(endpoint, watch, pacing.pause_s(endpoint, self._rule, self._usual_s, self._rng))

@@ -21,6 +21,10 @@ class Mode(StrEnum):
     SILENT = "silent"  # no answer to a SYN, as from a node that is gone
     CLOSING = "closing"  # takes the connection, and ends it before a byte flowed
     ERRING = "erring"  # takes it and answers at once, with an error that no TCP proxy can see
+    MUTE = "mute"  # takes it and what the client says, and ends it without an answer
+
+
+FAILING_FAST = Mode.ERRING, Mode.MUTE
 
 
 class Met(NamedTuple):
@@ -70,7 +74,7 @@ class Pod:
             if len(starts) >= BACKLOG:
                 return Met(ConnectTimeout("its queue is full"), timeout_s)
             return self._queue(now + RTT_S, service_s * self.slowness)
-        if self.mode is Mode.ERRING:
+        if self.mode in FAILING_FAST:
             return Met(None, RTT_S + ERROR_S)
         if self.mode is Mode.SILENT:
             return Met(ConnectTimeout(), timeout_s)
@@ -95,4 +99,4 @@ class Pod:
     @property
     def passes_checks(self) -> bool:
         """By TCP: whoever accepts is well."""
-        return self.mode in (Mode.SERVING, Mode.CLOSING, Mode.ERRING)
+        return self.mode in (Mode.SERVING, Mode.CLOSING, *FAILING_FAST)

@@ -5,7 +5,7 @@ from random import Random
 
 from loadtest.simulation.checks import Checks
 from loadtest.simulation.names import REPLY_S
-from loadtest.simulation.pods import RTT_S, Mode, Pod
+from loadtest.simulation.pods import FAILING_FAST, RTT_S, Mode, Pod
 from loadtest.simulation.timeline import Process
 from loadtest.simulation.world import World
 from proxy.config import HealthCheck
@@ -102,11 +102,15 @@ class Sidecar:
         pod.opened()
         # Noted at once: those that still wait at the end of the run are the slowest of all.
         late_s = began - came_at
-        erred = pod.mode is Mode.ERRING
+        erred = pod.mode in FAILING_FAST
         world.measures.served(came_at, late_s + met.queued_s, late_s + met.after_s, erred)
         lease.connected(RTT_S)  # a moment early, which saves an event
         yield met.after_s
-        lease.succeeded(met.after_s - RTT_S)
+        if pod.mode is Mode.MUTE:
+            lease.unanswered()
+            lease.succeeded()
+        else:
+            lease.succeeded(met.after_s - RTT_S)
         if world.plan.hold_s:
             yield from self._hold(pod, key)
         pod.closed(self._timeline.time - began)

@@ -15,6 +15,7 @@ FIRST_SECONDS = (1, 5, 10)
 def rolling_restart(grace_s: float, fleet: Fleet) -> Process:
     """Every pod is replaced. An old one leaves DNS, and listens for `grace_s` more: a preStop that sleeps."""
     old = list(fleet.pods)
+    fleet.report.append(lambda result: _tell_of_open(fleet, result))
     yield fleet.plan.warm_up_s
     for step in range(ROLLOUT_STEPS):
         leaving = old[step::ROLLOUT_STEPS]
@@ -30,6 +31,13 @@ def _end_later(fleet: Fleet, pods: list[Pod], grace_s: float) -> Process:
     yield grace_s
     for pod in pods:
         fleet.end_pod(pod)
+
+
+def _tell_of_open(fleet: Fleet, result: Result) -> None:
+    """How many connections each pod that is there in the end holds, where the mean is 1."""
+    counts = [pod.open for pod in fleet.pods if pod.wanting]
+    mean = sum(counts) / len(counts) or 1.0
+    result.extra |= {"fewest_open": round(min(counts) / mean, 2), "most_open": round(max(counts) / mean, 2)}
 
 
 def scale_up(fleet: Fleet) -> Process:

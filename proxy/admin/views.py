@@ -10,7 +10,9 @@ from proxy.observe.metrics import EndpointRow, Snapshot
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.servers import Trouble
 from proxy.pool import Heard, Picked, Pool
-from proxy.pool.tiers import name_of
+from proxy.pool.tiers import DOUBTFUL, name_of
+
+PANICS = {"none_usable": "none was usable", "threshold": "too few were usable"}
 
 
 def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
@@ -53,6 +55,7 @@ def why(settings: ServiceSettings, pool: Pool, clock: SystemClock) -> dict[str, 
 
 def _picked(each: Picked, clock: SystemClock) -> dict[str, Any]:
     pick = each.chosen.pick
+    despite = [f"{reason}: {why}" for endpoint, reason, why in each.field.others if endpoint is pick.endpoint]
     return {
         "time": clock.date(each.at).isoformat(timespec="milliseconds"),
         "endpoint": pick.endpoint.label,
@@ -61,12 +64,28 @@ def _picked(each: Picked, clock: SystemClock) -> dict[str, Any]:
         "excluded": [
             {"endpoint": endpoint.label, "reason": reason, "why": why}
             for endpoint, reason, why in each.field.others
+            if endpoint is not pick.endpoint and not _joins_in(endpoint, reason, each)
         ],
         "panic": each.field.panic,
-        "from": name_of(each.chosen.tier),
+        "from": _origin(each),
+        "despite": "".join(despite),
         "scores": [{"endpoint": other.label, "score": round(score, 6)} for other, score in pick.scores],
         "note": pick.note,
     }
+
+
+def _joins_in(endpoint: Endpoint, reason: str, each: Picked) -> bool:
+    """Whether it was used like a well one, as too few of those were left."""
+    all_do = each.field.panic == "none_usable" or endpoint.priority == each.chosen.tier
+    return bool(each.field.panic) and all_do and reason != "not in DNS"
+
+
+def _origin(each: Picked) -> str:
+    """From among whom it was chosen."""
+    tier, panic = each.chosen.tier, each.field.panic
+    if panic and tier < DOUBTFUL:
+        return f"panic, as {PANICS[panic]}: all of priority {tier} are used"
+    return name_of(tier)
 
 
 def dns(
@@ -131,8 +150,10 @@ def _endpoint(each: Endpoint, *, held: bool, now: float, whole: int) -> dict[str
         "connections_active": each.in_flight,
         "picks": each.picks,
         "share_last_minute": round(recent(each, now) / whole, 4) if whole else None,
-        "latency_seconds": None if latency is None else round(latency, 6),
+        "latency_seconds": None if latency is None else round(latency, 6),  # the peak, on its way down
     }
+    if latency is not None and each.latency.is_penalty(now):
+        shown["latency_is_penalty"] = True  # for failures: nobody waited so long
     if each.ramp < 1:
         shown["slow_start"] = each.ramp  # what part of its share it gets already
     if each.identity.name:

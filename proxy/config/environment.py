@@ -24,15 +24,22 @@ SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Durations that another one limits.
-AT_MOST = {"connect_timeout_s": "connect_deadline_s", "eject_base_s": "eject_max_s"}
+AT_MOST = {
+    "connect_timeout_s": "connect_deadline_s",
+    "eject_base_s": "eject_max_s",
+    "health_timeout_s": "health_interval_s",  # as HAProxy's check timeout
+}
 
 OWN = "module:factory"
+CHECKING = "tcp", "http", "grpc"
 
 # Settings that mean something only beside one of these values of another one.
 NEEDS = {
     "hash_key": ("balancer", ("maglev", OWN)),
     "hash_balance_factor": ("balancer", ("maglev",)),
-    "health_port": ("health_check", ("tcp", "http", "grpc")),
+    **dict.fromkeys(("health_interval_s", "health_timeout_s", "health_rise"), ("health_check", CHECKING)),
+    **dict.fromkeys(("health_fall", "health_passive_first", "health_budget"), ("health_check", CHECKING)),
+    "health_port": ("health_check", CHECKING),
     "health_path": ("health_check", ("http",)),
     "health_status": ("health_check", ("http",)),
     "health_host": ("health_check", ("http", "grpc")),

@@ -24,7 +24,13 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(values.listen, None, "where the application connects", "127.0.0.1, at the target's port"),
     ]
     balancer: Annotated[
-        str, Setting(one_of_or_own(Balancer), "p2c", "how the pod of a new connection is chosen")
+        str,
+        Setting(
+            one_of_or_own(Balancer),
+            "p2c",
+            "how the pod of a new connection is chosen; ordered: the first one listed, with srv:// the "
+            "lowest ordinal, with A records the lowest address; it has no slow start",
+        ),
     ]
     hash_key: Annotated[
         HashKey,
@@ -39,7 +45,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             share(100, 1000, zero="no bound"),
             "125%",
-            "for maglev: one with more than this of the mean connections is passed over, once keys differ",
+            "for maglev: one with more than this of the mean connections, and more than 32, is passed over",
         ),
     ]
     subset_size: Annotated[
@@ -118,7 +124,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             "time between checks of an endpoint, ±20 % jitter; first checks are spread over it",
         ),
     ]
-    health_timeout_s: Annotated[Seconds, Setting(duration("10ms", "1m"), "1s", "deadline of one check")]
+    health_timeout_s: Annotated[
+        Seconds, Setting(duration("10ms", "1m"), "1s", "deadline of one check; not above HEALTH_INTERVAL")
+    ]
     health_rise: Annotated[
         int,
         Setting(
@@ -148,7 +156,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             values.flag,
             "true",
-            "an endpoint whose connections succeeded within the interval is not checked",
+            "an endpoint whose connections succeeded within the interval is not checked; by http, grpc or at "
+            "another port, which tells more, every second time",
         ),
     ]
     health_budget: Annotated[

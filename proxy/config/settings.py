@@ -80,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             values.plain_text,
             "",
-            "this pod (downward API), for subsets, hashing and JSON log lines; read without the prefix too",
+            "this pod (downward API), for subsets, hashing and JSON log lines; read without the prefix too. "
+            "The first two take the host name instead, which is the pod's name unless it uses hostNetwork",
             "none",
         ),
     ]

@@ -188,7 +188,16 @@ def _like(pattern: re.Pattern[str], allowed: str) -> Kind[str]:
 
 
 # RFC 3986: what a path with its query, and a host with its port, may consist of.
-path = _like(re.compile(r"/[\w.~!$&'()*+,;=:@%/?-]*", re.ASCII), "a path such as /healthz?full=1")
+_characters = _like(re.compile(r"/[\w.~!$&'()*+,;=:@%/?-]*", re.ASCII), "a path such as /healthz?full=1")
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("must start with /")
+    return _characters.parse(text)
+
+
+path: Kind[str] = Kind(_path, _characters.allowed)
 host_header = _like(re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~-]+)(:[0-9]{1,5})?", re.ASCII), "host or host:port")
 plain_text: Kind[str] = Kind(lambda text: text, "any printable text")
 

@@ -18,10 +18,15 @@ log = logging.getLogger("headway.fleet")
 
 ASK_EVERY_S = 60.0
 FIRST_WITHIN_S = 1.0
+AGAIN_S = 2.0  # after a change: a fleet that starts is not listed at once; then twice as long each time
+UNTIL_KNOWN = 100  # sidecars: a large fleet that starts would have checked everything before DNS answers
 
 
 class Fleet:
-    """Tells `hear` the number whenever it changes. When DNS fails, or knows nobody, the last one stays."""
+    """Tells `hear` the number whenever it changes. When DNS fails, or knows nobody, the last one stays.
+
+    Until the first answer it is taken for a large one; without an answer its size is 0, which is unknown.
+    """
 
     def __init__(
         self,
@@ -41,12 +46,17 @@ class Fleet:
         self._seldom = Seldom(clock)
         self._name = ""
         self.size = 0  # 0: nobody knows yet
+        self._told = 0
 
     async def run(self) -> None:
+        self._tell(self.size or UNTIL_KNOWN)
         await self._clock.sleep(FIRST_WITHIN_S * self._rng.random())
+        pause_s = AGAIN_S
         while True:
+            before = self.size
             await self.ask()
-            await self._clock.sleep(jittered(ASK_EVERY_S, self._rng))
+            pause_s = AGAIN_S if self.size != before else min(2 * pause_s, ASK_EVERY_S)
+            await self._clock.sleep(jittered(pause_s, self._rng))
 
     async def ask(self) -> None:
         """Learn the number from the first name that has addresses."""
@@ -58,6 +68,7 @@ class Fleet:
                 self._found(found, name)
                 return
             said = said or ", ".join(dict.fromkeys(reply.result for reply in replies))
+        self._tell(self.size)
         if (more := self._seldom.may_say("none")) is not None:
             kept = f"the last number, {self.size}, stays" if self.size else "checks come at their usual pace"
             log.warning("FLEET: no address for %s (%s): %s%s", self._host, said, kept, more)
@@ -67,6 +78,11 @@ class Fleet:
         if size != self.size:
             log.debug("FLEET: %d sidecars (%s)", size, name)
             self.size = size
+        self._tell(size)
+
+    def _tell(self, size: int) -> None:
+        if size != self._told:
+            self._told = size
             self._hear(size)
 
 

@@ -6,9 +6,9 @@ from proxy.config import HealthCheck, ServiceSettings
 from proxy.controlpath.checks import Check
 from proxy.errors import CheckFailed, ConnectError
 from proxy.model import Address, Clock, Rng
-from proxy.policy import probing
+from proxy.policy import pacing
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.probing import Crowd, ProbeRule
+from proxy.policy.pacing import Crowd, ProbeRule
 from proxy.pool import Pool
 from proxy.tasks import spawn
 
@@ -17,14 +17,15 @@ BUSY = float("-inf")
 
 class _Watch:
     """`due_at`: when its timer runs out that may still be changed; BUSY from then until it has been checked.
+    `waits_from`: since when it waits for the budget.
 
     `proof_until`: how long its connections may stand for a check.
     """
 
-    __slots__ = ("due_at", "proof_until", "timer")
+    __slots__ = ("due_at", "proof_until", "timer", "waits_from")
 
     def __init__(self, proof_until: float) -> None:
-        self.due_at = BUSY
+        self.due_at = self.waits_from = BUSY
         self.proof_until = proof_until
         self.timer: asyncio.TimerHandle | None = None
 
@@ -61,17 +62,20 @@ class Prober:
         self._usual_s = settings.health_interval_s
         self._free_at = BUSY  # when the budget allows the next check
         self._watches: dict[Endpoint, _Watch] = {}
+        self._waiting: dict[Endpoint, _Watch] = {}  # for the budget
+        self._queue_timer: asyncio.TimerHandle | None = None  # runs while any does
 
     def follow(self) -> None:
         """Begin with endpoints that come into use, end with those that are not any more."""
         active = self._pool.active
         for endpoint in self._watches.keys() - set(active):
             self._watches.pop(endpoint).stop()
+            self._waiting.pop(endpoint, None)
         self._keep_pace()
         now = self._clock.now()
         for endpoint in active:
             if endpoint not in self._watches:
-                until = probing.first_proof_until(self._rule, self._usual_s, now, self._rng)
+                until = pacing.first_proof_until(self._rule, self._usual_s, now, self._rng)
                 self._watches[endpoint] = _Watch(until)
                 self._first(endpoint, self._watches[endpoint])
 
@@ -84,22 +88,22 @@ class Prober:
         """Look at it soon: a connection failed, or its state is open again."""
         if (watch := self._watches.get(endpoint)) is not None:
             due_in_s = watch.due_at - self._clock.now()
-            sooner_s = probing.sooner_s(endpoint, self._rule, due_in_s, self._rng)
+            sooner_s = pacing.sooner_s(endpoint, self._rule, due_in_s, self._rng)
             if sooner_s < due_in_s:
                 self._later(endpoint, watch, sooner_s)
 
     def _keep_pace(self) -> None:
         """Let the interval follow the numbers. Timers that were set for quite another one are set anew."""
         crowd = Crowd(len(self._pool.active), len(self._pool.members), self._sidecars)
-        before, self._usual_s = self._usual_s, probing.interval_s(self._rule, crowd)
-        if probing.alike(before, self._usual_s):
+        before, self._usual_s = self._usual_s, pacing.interval_s(self._rule, crowd)
+        if pacing.alike(before, self._usual_s):
             return
         for endpoint, watch in self._watches.items():
-            if watch.due_at > self._clock.now() and probing.at_usual_pace(endpoint):
+            if watch.due_at > self._clock.now() and pacing.at_usual_pace(endpoint):
                 self._first(endpoint, watch)
 
     def _first(self, endpoint: Endpoint, watch: _Watch) -> None:
-        self._later(endpoint, watch, probing.first_s(endpoint, self._rule, self._usual_s, self._rng))
+        self._later(endpoint, watch, pacing.first_s(endpoint, self._rule, self._usual_s, self._rng))
 
     def _later(self, endpoint: Endpoint, watch: _Watch, delay_s: float) -> None:
         watch.stop()
@@ -110,51 +114,65 @@ class Prober:
         """Check it, unless its connections make that needless, when the budget allows it."""
         now = self._clock.now()
         until = watch.proof_until
-        spared_s = probing.spared_s(endpoint, self._rule, self._usual_s, until, now, self._rng)
+        spared_s = pacing.spared_s(endpoint, self._rule, self._usual_s, until, now, self._rng)
         if spared_s > 0:
             self._pool.counters.health_checks["skipped"] += 1
             self._later(endpoint, watch, spared_s)
             return
-        watch.due_at = BUSY
-        begin, self._free_at = probing.slot(self._free_at, now, self._rule)
-        if begin > now:
-            loop = asyncio.get_running_loop()
-            watch.timer = loop.call_later(begin - now, self._begin, endpoint, watch)
-        else:
-            self._begin(endpoint, watch)
+        watch.due_at, watch.waits_from, watch.timer = BUSY, now, None
+        self._waiting[endpoint] = watch
+        if self._queue_timer is None:
+            self._begin()
 
-    def _begin(self, endpoint: Endpoint, watch: _Watch) -> None:
-        watch.timer = None
-        spawn(self._examine(endpoint, watch), name=f"check {endpoint.label}")
+    def _begin(self) -> None:
+        """Begin the checks that the budget allows now; who has left the queue meanwhile costs it nothing."""
+        self._queue_timer = None
+        while self._waiting:
+            now = self._clock.now()
+            begin, free_at = pacing.slot(self._free_at, now, self._rule)
+            if begin > now:
+                self._queue_timer = asyncio.get_running_loop().call_later(begin - now, self._begin)
+                return
+            self._free_at = free_at
+            endpoint = (
+                min(self._waiting, key=self._turn) if len(self._waiting) > 1 else next(iter(self._waiting))
+            )
+            watch = self._waiting.pop(endpoint)
+            spawn(self._examine(endpoint, watch), name=f"check {endpoint.label}")
+
+    def _turn(self, endpoint: Endpoint) -> float:
+        return pacing.turn(endpoint, self._waiting[endpoint].waits_from, self._usual_s)
 
     async def _examine(self, endpoint: Endpoint, watch: _Watch) -> None:
         address = endpoint.address
         try:
-            error = await self._try(address)
+            began, error = await self._try(address)
             if error is not None and error.source != "upstream":
                 self._pool.counters.health_checks["error"] += 1  # ours: it says nothing about the pod
             elif self._awaited(endpoint, watch):
                 if error is not None:
                     endpoint.turn_from(address)
-                self._pool.observe_check(endpoint, error is None, _why(error))
+                self._pool.observe_check(endpoint, error is None, _why(error), began)
         finally:  # after a crash too: an endpoint that is never checked again keeps its status for good
             if self._awaited(endpoint, watch):
                 now = self._clock.now()
-                watch.proof_until = probing.proof_until(self._rule, self._usual_s, now, self._rng)
-                pause_s = probing.pause_s(endpoint, self._rule, self._usual_s, self._rng)
+                watch.proof_until = pacing.proof_until(self._rule, self._usual_s, now, self._rng)
+                pause_s = pacing.pause_s(endpoint, self._rule, self._usual_s, self._rng)
                 self._later(endpoint, watch, pause_s)
 
     def _awaited(self, endpoint: Endpoint, watch: _Watch) -> bool:
         """Whether it is neither gone meanwhile, nor gone and back with a watch of its own."""
         return self._watches.get(endpoint) is watch
 
-    async def _try(self, address: Address) -> ConnectError | None:
+    async def _try(self, address: Address) -> tuple[float, ConnectError | None]:
+        """When the check began, and how it failed."""
         async with self._room:
+            began = self._clock.now()
             try:
                 await self._check(address, self._timeout_s)
             except ConnectError as error:
-                return error
-        return None
+                return began, error
+        return began, None
 
 
 def _why(error: ConnectError | None) -> str:

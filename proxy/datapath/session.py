@@ -20,11 +20,14 @@ from proxy.errors import (
 from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
 from proxy.observe.access import AccessRecord
+from proxy.policy import load, retry
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
 
 SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
 WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
+
+Tried = dict[Endpoint, ConnectError | None]  # each with how it failed
 
 
 class Sessions:
@@ -63,7 +66,7 @@ class Sessions:
 
     async def _find_and_relay(self, client: socket.socket, record: AccessRecord, deadline: float) -> None:
         """Try endpoints until one takes the connection. Raises the last error."""
-        tried: list[Endpoint] = []
+        tried: Tried = {}
         try:
             key = 0 if self._key_of is None else await self._key_of(client)
             if not self._pool.members:
@@ -85,14 +88,14 @@ class Sessions:
             self._counters.waiting -= 1
 
     async def _try_next(
-        self, client: socket.socket, key: int, record: AccessRecord, tried: list[Endpoint], deadline: float
+        self, client: socket.socket, key: int, record: AccessRecord, tried: Tried, deadline: float
     ) -> socket.socket | None:
         """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
         if self._clock.now() >= deadline - WORTH_TRYING_S:
             raise NoEndpoint("none was known in time")
         with self._pool.lease(tried, key) as lease:
             self._counters.retries += bool(tried)
-            tried.append(lease.endpoint)
+            tried[lease.endpoint] = None
             record.endpoint, record.attempts = lease.endpoint.label, len(tried)
             try:
                 end = await self._attempt(client, lease, deadline)
@@ -102,14 +105,17 @@ class Sessions:
                 client = end.client
                 raise ResetEarly("ended before a byte flowed")
             except ConnectError as error:
+                tried[lease.endpoint] = error
                 lease.failed(error)
                 if not self._may_retry(tried, deadline):
                     reset(client)
                     raise
                 return client
 
-    def _may_retry(self, tried: list[Endpoint], deadline: float) -> bool:
-        if self._clock.now() >= deadline - WORTH_TRYING_S or len(tried) >= self._settings.connect_attempts:
+    def _may_retry(self, tried: Tried, deadline: float) -> bool:
+        if self._clock.now() >= deadline - WORTH_TRYING_S:
+            return False
+        if retry.is_over(tried.values(), self._settings.connect_attempts, self._pool.has_hope(tried)):
             return False
         return self._pool.has_other_than(tried) and self._pool.may_retry(tried)  # which may spend: asked last
 
@@ -139,6 +145,8 @@ class Sessions:
         record.to_pod, record.from_pod, record.outcome = end.to_pod, end.from_pod, end.reason
         if end.reason not in BY_PROXY:
             record.ended_by = "pod" if end.pod_first else "client"
+        if load.is_unanswered(end.to_pod, end.from_pod, end.pod_first):
+            lease.unanswered()
         if end.reason is EndReason.COMPLETED:
             lease.succeeded()
 

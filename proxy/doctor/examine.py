@@ -23,6 +23,7 @@ def of_service(looked: Looked, place: Place) -> list[Line]:
 def _of_service(looked: Looked, place: Place) -> Iterator[Line]:
     if isinstance(looked.settings.target, StaticTarget):
         yield from pods.checks(looked)
+        yield from pods.health(looked)
     elif not looked.tried:
         yield Note("not looked at: no name server answers", fine=False)
     elif looked.found:
@@ -45,3 +46,4 @@ def _found(looked: Looked, place: Place) -> Iterator[Line]:
     yield from answers.agreement(looked)
     if not names.proof_of_cluster_ip(looked, place):  # else there are no pods to look at
         yield from list(pods.closed_port(looked)) or pods.checks(looked)
+        yield from pods.health(looked)

@@ -20,6 +20,7 @@ class Code(StrEnum):
     CACHED = "cached"
     DNS_LAG = "dns_lag"
     CHECKS_FAIL = "checks_fail"
+    UNHEALTHY = "unhealthy"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -1,14 +1,15 @@
-"""Connects to pods and notes who accepts."""
+"""Connects to pods and notes who accepts, and who passes the check that is set."""
 
 import asyncio
 import math
 from collections.abc import Sequence
 
-from proxy.config import DnsTarget
+from proxy.config import DnsTarget, HealthCheck, ServiceSettings
+from proxy.controlpath.checks import Check, make_check
 from proxy.datapath.connector import Connector
 from proxy.datapath.sockets import Tuning
 from proxy.doctor import near
-from proxy.errors import ConnectError, Refused
+from proxy.errors import CheckFailed, ConnectError, Refused
 from proxy.model import Address
 
 CHECKED_MOST = 24  # of a large Service, spread evenly
@@ -45,6 +46,28 @@ class Knocks:
         reasons = await asyncio.gather(*(self.knock(address) for address in addresses))
         for address, reason in zip(addresses, reasons, strict=True):
             self.checks.setdefault(address, []).append(reason)
+
+    async def health(self, settings: ServiceSettings) -> dict[Address, str]:
+        """What is wrong with those that accept, by the check of HEALTH_CHECK; "" where nothing is.
+
+        Nothing to ask where that is a mere connect, or off.
+        """
+        plain = settings.health_check is HealthCheck.TCP and settings.health_port is None
+        if plain or settings.health_check is HealthCheck.OFF:
+            return {}
+        check = make_check(settings, self._connector.connect)
+        accepting = [address for address, reasons in self.checks.items() if not all(reasons)]
+        said = await asyncio.gather(*(self._ask(check, address) for address in accepting))
+        return dict(zip(accepting, said, strict=True))
+
+    async def _ask(self, check: Check, address: Address) -> str:
+        try:
+            await check(address, self._timeout_s)
+        except CheckFailed as error:
+            return str(error)
+        except ConnectError as error:
+            return error.reason
+        return ""
 
     async def other_ports(self, target: DnsTarget, listed: Sequence[int]) -> dict[int, str]:
         """When most pods refuse: which other ports one of them, or a second one, accepts."""

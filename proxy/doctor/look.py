@@ -30,7 +30,8 @@ async def look(
         pods = Knocks(settings.health_timeout_s)
         await pods.check(settings.target.addresses)
         found = {address: tuple(reasons) for address, reasons in pods.checks.items()}
-        return msgspec.structs.replace(looked, endpoints=tuple(map(Identity, found)), checks=found)
+        seen = {"checks": found, "health": await pods.health(settings)}
+        return msgspec.structs.replace(looked, endpoints=tuple(map(Identity, found)), **seen)
     askers = [_Asker(settings, each, place, clock) for each in servers if each.answers]
     if not askers:
         return looked
@@ -140,6 +141,7 @@ async def _watch(looked: Looked, askers: Sequence[_Asker], watch_s: float, clock
         glances=tuple(glances),
         ports=ports,
         checks={address: tuple(reasons) for address, reasons in pods.checks.items()},
+        health=await pods.health(settings),
     )
 
 

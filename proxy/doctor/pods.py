@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from proxy.config import DnsTarget
+from proxy.config import DnsTarget, HealthCheck, ServiceSettings
 from proxy.doctor.answers import stale_pods
 from proxy.doctor.finding import Code, Finding, Note
 from proxy.doctor.seen import Looked
@@ -59,6 +59,43 @@ def checks(looked: Looked) -> Iterator[Finding | Note]:
         f"{len(failed)} of {total} pods{of_all} do not accept connections: {why}{weight}",
         "; ".join(f"{reason}: {BECAUSE.get(reason, OTHERWISE)}" for reason in dict.fromkeys(failed.values())),
     )
+
+
+def health(looked: Looked) -> Iterator[Finding | Note]:
+    """Which of the pods that accept fail the check that is set, and what came back."""
+    failed = {address: said for address, said in looked.health.items() if said}
+    asked, total = _question(looked.settings), len(looked.health)
+    if not failed:
+        if total:
+            yield Note(f"{total} of {total} pods pass the check: {asked}")
+        return
+    why = "; ".join(_named(failed, said) for said in Counter(failed.values()))
+    names = [looked.variable(f"HEALTH_{name}") for name in _QUESTIONS[looked.settings.health_check]]
+    yield Finding(
+        looked.settings.name,
+        Code.UNHEALTHY,
+        f"{len(failed)} of {total} pods fail the check: {asked}: {why}",
+        f"what is asked, and what is a good answer, is set by {', '.join(names)}; if that is right, the app"
+        " is not well: kubectl logs",
+    )
+
+
+_QUESTIONS = {
+    HealthCheck.TCP: ("PORT",),
+    HealthCheck.HTTP: ("PATH", "PORT", "HOST", "STATUS"),
+    HealthCheck.GRPC: ("SERVICE", "PORT", "HOST"),
+    HealthCheck.OFF: (),
+}
+
+
+def _question(settings: ServiceSettings) -> str:
+    port = f" at port {settings.health_port}" if settings.health_port else ""
+    match settings.health_check:
+        case HealthCheck.HTTP:
+            return f"GET {settings.health_path}{port}"
+        case HealthCheck.GRPC:
+            return f"grpc.health.v1 of {settings.health_service or 'the server'}{port}"
+    return f"a connect{port}"
 
 
 def _named(failed: dict[Address, str], reason: str) -> str:

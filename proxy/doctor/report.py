@@ -132,6 +132,7 @@ def _service(looked: Looked) -> dict[str, Any]:
         ],
         "endpoints": [str(identity) for identity in looked.endpoints],
         "checks": {str(address): [each or "ok" for each in its] for address, its in looked.checks.items()},
+        "health": {str(address): said or "ok" for address, said in looked.health.items()},
         "ports": {str(port): reason or "ok" for port, reason in looked.ports.items()},
         "looks": [
             {

@@ -65,7 +65,8 @@ class Looked(msgspec.Struct, frozen=True):
 
     `tried` are the names that the target may stand for, up to the one `found`; `near` similar ones, asked
     when none was; `own` is the SRV reply for the Service's name without a port. `checks` has for each address
-    why each connect failed, in order ("": it was accepted); `ports` the same for other ports of those pods.
+    why each connect failed, in order ("": it was accepted); `ports` the same for other ports of those pods;
+    `health` what was wrong with the answer to the check of HEALTH_CHECK, where that asks more than a connect.
     """
 
     settings: ServiceSettings
@@ -78,6 +79,7 @@ class Looked(msgspec.Struct, frozen=True):
     endpoints: tuple[Identity, ...] = ()
     checks: Mapping[Address, tuple[str, ...]] = {}
     ports: Mapping[int, str] = {}
+    health: Mapping[Address, str] = {}
 
     @property
     def replies(self) -> Mapping[str, Reply]:

@@ -31,10 +31,10 @@ class Endpoint:
     """`in_flight` counts leases, `picks` all there ever were. Compared by identity: same pod, same object."""
 
     __slots__ = (
-        *("alive", "connect_s", "ejection", "failed_at", "failing_since", "gone_at", "health", "identity"),
-        *("in_flight", "label", "latency", "other", "picks", "place", "priority", "probe_since", "ramp"),
-        *("rank", "recent_picks", "replaced", "standby", "succeeded_at", "turned", "warming_since"),
-        *("weight", "why"),
+        *("alive", "connect_s", "ejection", "failed_from", "failing_since", "gone_at", "health", "identity"),
+        *("in_flight", "label", "latency", "other", "passed_from", "picks", "place", "priority"),
+        *("probe_since", "ramp", "rank", "recent_picks", "replaced", "standby", "succeeded_at", "turned"),
+        *("warming_since", "weight", "why", "worked_from"),
     )
 
     def __init__(self, identity: Identity, health: Health) -> None:
@@ -50,8 +50,11 @@ class Endpoint:
         self.connect_s: float | None = None  # how long the last connect took
         self.alive: bool | None = None  # what the last check or connection showed
         self.succeeded_at = NEVER  # when a connection to it last worked
-        self.failed_at = NEVER  # when a connection or a check last failed
-        self.failing_since = NEVER  # when it did for the first time in a row
+        self.failing_since = NEVER  # since when connections and checks fail, in a row
+        # Of two attempts the one that began later tells: when the latest of each kind began.
+        self.worked_from = NEVER  # of the connections that worked
+        self.passed_from = NEVER  # of the checks that met what connections meet, and passed
+        self.failed_from = NEVER  # of both that failed
         self.probe_since: float | None = None  # when the one probing connection was handed out
         self.gone_at: float | None = None  # when discovery stopped listing it
         self.replaced = False  # another pod has its address: no byte of a client's may go there
@@ -94,6 +97,15 @@ class Endpoint:
         out = self.health.status is Status.UNHEALTHY or self.ejection.phase is not Phase.SERVING
         return out or self.alive is False
 
+    def is_news(self, began: float, checkable: bool = True) -> bool:
+        """Whether it says something that a connection which began then failed: none that began later worked,
+        no later check refutes it, and it is not from before the probation.
+        """
+        known_from = max(self.worked_from, self.passed_from) if checkable else self.worked_from
+        if self.ejection.phase is Phase.PROBING:
+            known_from = max(known_from, self.ejection.until)
+        return began >= known_from
+
     @property
     def proven(self) -> bool:
         """Whether it may be used, and showed that it lives when it was last tried."""
@@ -114,11 +126,11 @@ class Endpoint:
             return State.DRAINING
         if self.standby:
             return State.STANDBY
+        if self.health.status is Status.UNHEALTHY and self.ejection.phase is not Phase.EJECTED:
+            return State.UNHEALTHY  # after its ejection, too: nothing probes it while its checks fail
         if self.ejection.phase is not Phase.SERVING:
             return State(self.ejection.phase.value)
-        if self.health.usable:
-            return State.READY
-        return State.UNHEALTHY if self.health.status is Status.UNHEALTHY else State.UNCHECKED
+        return State.READY if self.health.usable else State.UNCHECKED
 
     def __repr__(self) -> str:
         return f"<{self.label} {self.state} in_flight={self.in_flight}>"

@@ -44,6 +44,11 @@ _MOVES: dict[tuple[Status, bool], tuple[Status, str]] = {
 }
 
 
+def cleared(health: Health) -> Health:
+    """After a connection that showed what a check would have: the failed ones before it count no more."""
+    return Health(health.status) if health.usable else health
+
+
 def observe(health: Health, passed: bool, rule: HealthRule) -> Health:
     """The health after one more check."""
     move = _MOVES.get((health.status, passed))

@@ -4,10 +4,28 @@ Finagle's and Linkerd's budget of 20 % and 10 a second. It is for retries in the
 proved itself when it was last used costs nothing, as it helps.
 """
 
+from collections.abc import Collection
+
+from proxy.errors import ConnectError, Refused
 from proxy.policy.sliding import SlidingCount
 
 WINDOW_S = 10
 FLOOR_PER_S = 10  # so that a quiet service can retry at all
+TRIED_MOST = 20  # by one connection, refusals included: where half are dead, one in a million fails
+
+
+def is_over(failures: Collection[ConnectError | None], attempts: int, hopeful: bool) -> bool:
+    """Whether a connection has had its `attempts`, after these failures. `hopeful`: whether an endpoint is
+    left that it has not tried and that nothing speaks against.
+
+    A refusal comes at once and costs nobody anything. With half of all pods just killed, three attempts would
+    fail one connection in eight: while there is hope, refusals are not counted. Who asks for one attempt has
+    one all the same.
+    """
+    if attempts == 1:
+        return True
+    counted = [each for each in failures if not (hopeful and isinstance(each, Refused))]
+    return len(counted) >= attempts or len(failures) >= max(attempts, TRIED_MOST)
 
 
 class RetryBudget:

@@ -5,7 +5,7 @@ A68) and takes the first ones. An endpoint that comes or goes changes one place 
 fail, the next ones in the order stand in, and the failing ones go on being checked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from proxy.model import Identity
@@ -17,6 +17,11 @@ def rank(pod: str, identity: Identity) -> int:
     """Where `identity` stands in the order of `pod`; the same in every process."""
     who = identity.name or str(identity.address)
     return int.from_bytes(blake2b(f"{pod}\0{who}".encode(), digest_size=8).digest())
+
+
+def in_order(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """As this pod takes them into use: those of a better priority first, then by their rank."""
+    return sorted(endpoints, key=lambda each: (each.priority, each.rank))
 
 
 def choose(ordered: Sequence[Endpoint], size: int) -> list[Endpoint]:

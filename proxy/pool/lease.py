@@ -12,7 +12,8 @@ class Owner(Protocol):
 
     def connected(self, lease: "Lease") -> None: ...
     def connection_succeeded(self, lease: "Lease", waited_s: float | None) -> None: ...
-    def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None: ...
+    def connection_failed(self, lease: "Lease", error: ConnectError) -> None: ...
+    def connection_unanswered(self, lease: "Lease") -> None: ...
     def release(self, lease: "Lease") -> None: ...
 
 
@@ -47,12 +48,15 @@ class Lease:
             self.reported = True
             self._owner.connection_succeeded(self, waited_s)
 
+    def unanswered(self) -> None:
+        """The pod ended it without a byte, after its client had sent some. Beside how it ended."""
+        self._owner.connection_unanswered(self)
+
     def failed(self, error: ConnectError) -> None:
         """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
         if not self.reported and error.source == "upstream":
             self.reported = True
-            self.endpoint.turn_from(self.address)
-            self._owner.connection_failed(self.endpoint, error)
+            self._owner.connection_failed(self, error)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

@@ -4,7 +4,6 @@ Everything here runs between two awaits.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence, Set
 
@@ -12,23 +11,19 @@ from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import ConnectError, NoEndpoint
 from proxy.model import Answer, Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
-from proxy.policy import slow_start, subset
-from proxy.policy.ejection import Phase
+from proxy.policy import subset
 from proxy.policy.endpoint import Endpoint, State
 from proxy.policy.membership import Membership, Trust
 from proxy.policy.pickers import Pick, PickInfo
 from proxy.policy.retry import RetryBudget
 from proxy.policy.sliding import SlidingCount
-from proxy.pool.balancer import factory_of
 from proxy.pool.lease import Lease
 from proxy.pool.picked import LENGTH, Picked
 from proxy.pool.roster import Roster
+from proxy.pool.snapshots import Snapshots
 from proxy.pool.tiers import STANDBY, Chosen, Tiers
 from proxy.pool.verdicts import Verdicts
 
-log = logging.getLogger("headway.pool")
-
-NEVER = float("inf")
 MINUTE_SLOTS = (10.0, 6)  # in which recent picks are counted
 
 
@@ -46,25 +41,21 @@ class Pool:
         self.verdicts = Verdicts(settings, counters, clock, rng, self)
         self.roster.on_joined = self.verdicts.warm
         self.active: tuple[Endpoint, ...] = ()  # the members in use: all of them, or a subset
-        self.tiers = Tiers(factory_of(settings), settings.panic_threshold, rng)
         self.on_members_changed: Callable[[], None] = lambda: None
         self.on_suspect: Callable[[Endpoint], None] = lambda endpoint: None  # a check would tell more
         self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
         self.picked: deque[Picked] = deque(maxlen=LENGTH)
 
+        self._snapshots = Snapshots(settings, counters, clock, rng, self.verdicts)
         self._clock = clock
         self._rng = rng
         self._pod = pod
         self._subset_size = settings.subset_size
-        self._slow_start_s = settings.slow_start_s
         self._retries = RetryBudget(settings.retry_budget)
-        self._probe_patience_s = settings.connect_deadline_s
 
+        self._order: Sequence[Endpoint] = ()  # of the members, this pod's own, where it uses a subset of them
         self._standby: Sequence[Endpoint] = ()  # members that are not in use, the next one first
         self._has_members = asyncio.Event()
-        self._moving: list[Endpoint] = []  # those that time alone may change
-        self._stale = False  # whether the tiers are behind the endpoints' states
-        self._next_transition_at = NEVER  # when time alone will change a state
 
     def __repr__(self) -> str:
         states = self.states()
@@ -75,6 +66,10 @@ class Pool:
     @property
     def members(self) -> tuple[Endpoint, ...]:
         return self.roster.members
+
+    @property
+    def tiers(self) -> Tiers:
+        return self._snapshots.tiers
 
     @property
     def membership(self) -> Membership:
@@ -101,7 +96,7 @@ class Pool:
 
     def states(self) -> dict[State, int]:
         """How many endpoints are in each state."""
-        self._refresh(self._clock.now())
+        self._snapshots.refresh(self._clock.now())
         counts = dict.fromkeys(State, 0)
         for endpoint in self.endpoints:
             counts[endpoint.state] += 1
@@ -115,24 +110,27 @@ class Pool:
             self._follow_members()
 
     def _follow_members(self) -> None:
-        self._stale = True
+        self.verdicts.recount()
         (self._has_members.set if self.members else self._has_members.clear)()
-        self._choose()
-
-    def _choose(self) -> None:
-        """Take the members into use: all of them, or the first ones in this pod's order."""
-        chosen = self.members
         if self._subset_size:
-            for endpoint in chosen:
+            for endpoint in self.members:
                 endpoint.rank = endpoint.rank or subset.rank(self._pod, endpoint.identity)
-            ordered = sorted(chosen, key=lambda each: (each.priority, each.rank))
-            chosen = tuple(subset.choose(ordered, self._subset_size))
+            self._order = subset.in_order(self.members)
+        self._choose(anew=True)
+        self._snapshots.follow(self.active, self.held)
+
+    def _choose(self, *, anew: bool = False) -> None:
+        """Take the members into use: all of them, or the first ones in this pod's order."""
+        chosen = tuple(subset.choose(self._order, self._subset_size)) if self._subset_size else self.members
+        changed = chosen != self.active
+        if self._subset_size and (changed or anew):
             used = set(chosen)
-            self._standby = [each for each in ordered if each not in used]
-            for endpoint in ordered:
+            self._standby = [each for each in self._order if each not in used]
+            for endpoint in self._order:
                 endpoint.standby = endpoint not in used
-        if chosen != self.active:
+        if changed:
             self.active = chosen
+            self._snapshots.follow(self.active, self.held)
             self.on_members_changed()
 
     def drop(self, endpoint: Endpoint) -> None:
@@ -140,18 +138,21 @@ class Pool:
         self._follow_members()
 
     def state_changed(self) -> None:
-        self._stale = True
+        self._snapshots.outdate()
         if self._subset_size:
             self._choose()
 
     # --- checks and connections -----------------------------------------------------------------
 
-    def observe_check(self, endpoint: Endpoint, passed: bool, why: str = "") -> None:
-        """The result of one active check; `why` it failed."""
-        self.verdicts.check(endpoint, passed, why)
+    def observe_check(
+        self, endpoint: Endpoint, passed: bool, why: str = "", began: float | None = None
+    ) -> None:
+        """The result of an active check that began then, or a moment ago; `why` it failed."""
+        self.verdicts.check(endpoint, passed, why, self._clock.now() if began is None else began)
 
     def connected(self, lease: Lease) -> None:
-        if lease.connect_s is not None and not self.verdicts.connected(lease.endpoint, lease.connect_s):
+        took_s = lease.connect_s
+        if took_s is not None and not self.verdicts.connected(lease.endpoint, lease.taken_at, took_s):
             lease.reported = True  # that it works in the end is no credit
 
     def connection_succeeded(self, lease: Lease, waited_s: float | None) -> None:
@@ -160,17 +161,22 @@ class Pool:
         answer_s = lease.connect_s + waited_s if known else None  # type: ignore[operator]
         self.verdicts.succeeded(lease.endpoint, lease.taken_at, answer_s)
 
-    def connection_failed(self, endpoint: Endpoint, error: ConnectError) -> None:
-        """A connection to `endpoint` failed, by a fault of the pod's."""
-        self.verdicts.failed(endpoint, error)
-        self.request_resolve()
+    def connection_failed(self, lease: Lease, error: ConnectError) -> None:
+        """The connection of `lease` failed, by a fault of the pod's."""
+        if self.verdicts.failed(lease.endpoint, lease.taken_at, error):
+            lease.endpoint.turn_from(lease.address)
+            self.request_resolve()
+
+    def connection_unanswered(self, lease: Lease) -> None:
+        """The pod of `lease` ended it without a byte, after its client had sent some."""
+        self.verdicts.unanswered(lease.endpoint)
 
     # --- the data path --------------------------------------------------------------------------
 
     def lease(self, tried: Collection[Endpoint], key: int = 0) -> Lease:
         """A lease on the best endpoint that is not among `tried`. Raises NoEndpoint."""
         now = self._clock.now()
-        self._refresh(now)
+        self._snapshots.refresh(now)
         if not tried:
             self._retries.connection(now)
         chosen = self._pick(PickInfo(tried, now, self._rng, key))
@@ -187,28 +193,42 @@ class Pool:
         return Lease(self, endpoint, now, probe_since)
 
     def _pick(self, info: PickInfo) -> Chosen | None:
-        """A retry goes to an endpoint that proved itself when it was last used, if one is left."""
+        """A retry goes to an endpoint that proved itself when it was last used, if one is left; else to one
+        that nothing speaks against, from outside the subset if need be: not to the next of those that fail.
+        """
         if info.tried:
-            unproven = [each for each in self.active if not each.proven]
-            if chosen := self.tiers.pick(info._replace(tried={*info.tried, *unproven})):
+            spared = [each for each in self.active if not each.proven]
+            if chosen := self._snapshots.pick(info._replace(tried={*info.tried, *spared})):
                 return chosen
-        return self.tiers.pick(info) or self._stand_in(info.tried)
+            spared = [each for each in spared if each.failing]
+            if chosen := self._snapshots.pick(info._replace(tried={*info.tried, *spared})):
+                return chosen
+            if chosen := self._stand_in(info.tried):
+                return chosen
+        return self._snapshots.pick(info) or self._stand_in(info.tried)
 
     def _begin_probe(self, endpoint: Endpoint, now: float) -> float:
         """This connection shows what an ejected endpoint is worth; nobody else goes there meanwhile."""
         endpoint.probe_since = now
-        self._stale = True
+        self._snapshots.outdate()
         return now
 
     def release(self, lease: Lease) -> None:
         lease.endpoint.in_flight -= 1
         if not lease.reported and lease.probe_since == lease.endpoint.probe_since is not None:
             lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
-            self._stale = True
+            self._snapshots.outdate()
+
+    def has_hope(self, tried: Collection[Endpoint]) -> bool:
+        """Whether an endpoint is left that nothing speaks against."""
+        hopeful = any(each.usable and not each.failing and each not in tried for each in self.active)
+        return hopeful or self._stand_in(tried) is not None
 
     def may_retry(self, tried: Collection[Endpoint]) -> bool:
         """Whether another endpoint may be tried: one that is known to be alive, or any within the budget."""
         if any(each.proven and each not in tried for each in self.active):
+            return True
+        if (stand_in := self._stand_in(tried)) is not None and stand_in.pick.endpoint.proven:
             return True
         allowed = self._retries.spend(self._clock.now())
         if not allowed:
@@ -229,47 +249,3 @@ class Pool:
         left = (each for each in self._standby if each not in tried and not each.failing)
         endpoint = next(left, None)
         return None if endpoint is None else Chosen(STANDBY, Pick(endpoint))
-
-    # --- snapshots ------------------------------------------------------------------------------
-
-    def _refresh(self, now: float) -> None:
-        """Catch up at each pick: being idle needs no timer, a thousand changes no thousand snapshots."""
-        if self._stale:
-            self._publish(now)  # before the look at the clock: it finds out when to look
-        if now >= self._next_transition_at:
-            self._let_time_pass(now)
-            self._publish(now)
-
-    def _let_time_pass(self, now: float) -> None:
-        for endpoint in self._moving:
-            if endpoint.probe_since is not None and now >= endpoint.probe_since + self._probe_patience_s:
-                self.verdicts.credit(endpoint)  # its probing connection stands
-            self.verdicts.let_return(endpoint, now)
-
-    def _publish(self, now: float) -> None:
-        """Replace the snapshots that the data path picks from."""
-        self._moving = [each for each in self.active if not each.usable or each.warming_since is not None]
-        for endpoint in self._moving:
-            self._ramp(endpoint, now)
-        before = self.tiers.field.panic
-        self.tiers.publish(self.active, self.held)
-        if (panic := self.tiers.field.panic) and panic != before:
-            self.counters.panics[panic] += 1
-            usable, whole = self.tiers.field.usable, len(self.active)
-            log.warning("%s: %d of %d endpoints are usable: all are used", self.name, usable, whole)
-        self._next_transition_at = min((self._due(each, now) for each in self._moving), default=NEVER)
-        self._stale = False
-
-    def _ramp(self, endpoint: Endpoint, now: float) -> None:
-        if endpoint.warming_since is not None:
-            endpoint.ramp = slow_start.ramp(now - endpoint.warming_since, self._slow_start_s)
-            if endpoint.ramp == 1.0:
-                endpoint.warming_since = None
-
-    def _due(self, endpoint: Endpoint, now: float) -> float:
-        """When time alone will change `endpoint`."""
-        if endpoint.ejection.phase is Phase.EJECTED:
-            return endpoint.ejection.until
-        if endpoint.probe_since is not None:
-            return endpoint.probe_since + self._probe_patience_s
-        return NEVER if endpoint.warming_since is None else now + slow_start.next_step_s(self._slow_start_s)

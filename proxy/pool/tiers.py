@@ -1,9 +1,11 @@
 """Keeps one snapshot to pick from for each tier of endpoints, the better ones first."""
 
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 
 from proxy.model import Identity, Rng
+from proxy.policy import slow_start
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import Factory, Pick, Picker, PickInfo
 
@@ -12,12 +14,15 @@ NAMED = 20  # of those who are not used
 STANDBY = 1 << 18  # no tier to balance over: the next one in this pod's own order
 
 
-def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: bool) -> int:
-    """SRV's priority; after those who is unusable, then who is neither in DNS nor proven to live."""
+def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: Collection[int]) -> int:
+    """SRV's priority; after those who is unusable, then who is neither in DNS nor proven to live.
+
+    Of the priorities that are `panicking` the unusable ones are used, too.
+    """
     if endpoint.identity in held and not endpoint.proven:
         return LAST_RESORT
     good = endpoint.usable or endpoint.on_probation
-    return endpoint.priority if good or panicking else DOUBTFUL
+    return endpoint.priority if good or endpoint.priority in panicking else DOUBTFUL
 
 
 def name_of(tier: int) -> str:
@@ -48,6 +53,8 @@ class Tiers:
     """Replaced tier by tier, whole snapshots: nobody changes what the data path picks from.
 
     `panic_below`: the share of usable endpoints below which all are used, as Envoy's healthy panic threshold.
+    As there, it is the share of one priority: of that which serves, the first one where any is usable. Others
+    neither make up for what it lacks nor are they to blame for it.
     """
 
     def __init__(self, factory: Factory, panic_below: float, rng: Rng) -> None:
@@ -56,24 +63,44 @@ class Tiers:
         self._rng = rng
         self.pickers: dict[int, Picker] = {}
         self.field = Field(0)
+        self.counted = 0, 0  # the usable ones of those that serve, and all of them
+        self._panicking: Collection[int] = ()
+        self._first = 0  # the best priority there is
 
     def publish(self, endpoints: Sequence[Endpoint], held: Set[Identity]) -> None:
         """New snapshots of `endpoints`; each algorithm goes on where it stood in its tier."""
         others = [each for each in endpoints if _reason(each, held)]
-        usable = len(endpoints) - len(others)
         named = tuple((each, _reason(each, held), each.why) for each in others[:NAMED])
-        self.field = Field(usable, named, self._panic(usable, len(endpoints)))
+        panic = self._panic(endpoints, set(others))
+        self.field = Field(len(endpoints) - len(others), named, panic)
         tiers: dict[int, list[Endpoint]] = {}
         for endpoint in endpoints:
-            tiers.setdefault(tier_of(endpoint, held, bool(self.field.panic)), []).append(endpoint)
+            tiers.setdefault(tier_of(endpoint, held, self._panicking), []).append(endpoint)
+        for tier in tiers.values():
+            _keep_fair(tier)
         self.pickers = {
             tier: self._factory(tiers[tier], self._rng, self.pickers.get(tier)) for tier in sorted(tiers)
         }
 
-    def _panic(self, usable: int, whole: int) -> str:
+    def _panic(self, endpoints: Sequence[Endpoint], others: Set[Endpoint]) -> str:
+        """Why the unusable ones of the priority that serves are used; where nobody is usable, of all."""
+        priorities = Counter(each.priority for each in endpoints)
+        usable = Counter(each.priority for each in endpoints if each not in others)
+        self._first = min(priorities, default=0)
         if not usable:
-            return "none_usable" if whole else ""
-        return "threshold" if usable < self._panic_below * whole else ""
+            self.counted, self._panicking = (0, len(endpoints)), priorities
+            return "none_usable" if endpoints else ""
+        serving = min(usable)
+        self.counted = usable[serving], priorities[serving]
+        panics = usable[serving] < self._panic_below * priorities[serving]
+        self._panicking = {serving} if panics else ()
+        return "threshold" if panics else ""
+
+    def still_first(self, chosen: Chosen, held: Set[Identity]) -> bool:
+        """Whether nobody else would have to be chosen, though states have changed since these snapshots."""
+        endpoint = chosen.pick.endpoint
+        good = endpoint.usable or endpoint.on_probation
+        return good and chosen.tier == self._first == tier_of(endpoint, held, ())
 
     def pick(self, info: PickInfo) -> Chosen | None:
         """The endpoint of the next connection, none of those tried, from the first tier that has one."""
@@ -81,6 +108,14 @@ class Tiers:
             if pick := picker.pick(info):
                 return Chosen(tier, pick)
         return None
+
+
+def _keep_fair(endpoints: Sequence[Endpoint]) -> None:
+    """Nobody has far more than its share because others are in their slow start."""
+    if any(each.ramp < 1.0 for each in endpoints):
+        floor = slow_start.floor([(each.ramp, each.weight) for each in endpoints])
+        for endpoint in endpoints:
+            endpoint.ramp = max(endpoint.ramp, floor)
 
 
 def _reason(endpoint: Endpoint, held: Set[Identity]) -> str:

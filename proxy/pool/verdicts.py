@@ -5,19 +5,21 @@ from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import Protocol
 
-from proxy.config import ServiceSettings
+from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import ConnectError, SlowConnect
 from proxy.model import Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
 from proxy.observe.seldom import Seldom
 from proxy.policy import ejection, health, suspicion
 from proxy.policy.ejection import EjectionRule, Phase
-from proxy.policy.endpoint import Endpoint, State
+from proxy.policy.endpoint import NEVER, Endpoint, State
 from proxy.policy.health import Health, HealthRule, Status
+from proxy.policy.suspicion import SILENT_S, Usual
 
 log = logging.getLogger("headway.pool")
 
 PROVING = frozenset({State.UNCHECKED, State.UNHEALTHY, State.PROBING})  # what READY is a recovery from
+USUAL_LASTS_S = 1.0  # in a large service it takes long to find out how long connects take
 
 
 class Surroundings(Protocol):
@@ -55,29 +57,44 @@ class Verdicts:
             settings.eject_after, settings.eject_base_s, settings.eject_max_s, settings.eject_share
         )
         self._same_port = settings.health_port is None  # checks meet what connections meet
+        # A connection that works says all that a check would.
+        self._plain_checks = self._same_port and settings.health_check is HealthCheck.TCP
         self._slow_start_s = settings.slow_start_s
         self._failure_costs_s = settings.connect_timeout_s
-        self._sick_after_s = settings.health_interval_s  # without a success, while endpoints fail
-        self._worked_at = float("-inf")  # when any endpoint showed for the last time that it is alive
+        self._interval_s = settings.health_interval_s
+        self._worked_at = NEVER  # when any endpoint showed for the last time that it is alive
+        self._well_from = NEVER  # when it was us for the last time: what began before is no endpoint's fault
         self._seldom = Seldom(clock)
         self._sick = False  # whether it seems to be us, as all endpoints fail
+        self._usual, self._usual_until = Usual(0.0, 0), NEVER
+        self._out = self._usable = 0  # how many members are ejected, and may be used
+        self._counted = False  # whether these are right
 
-    def check(self, endpoint: Endpoint, passed: bool, why: str = "") -> None:
-        """The result of one active check; `why` it failed."""
+    def recount(self) -> None:
+        """The members have changed."""
+        self._counted = False
+
+    def check(self, endpoint: Endpoint, passed: bool, why: str, began: float) -> None:
+        """The result of an active check that began then; `why` it failed."""
         now = self._clock.now()
         self._counters.health_checks["passed" if passed else "failed"] += 1
+        if not passed and began < max(self._well_from, endpoint.worked_from if self._plain_checks else NEVER):
+            return
         with self._noting(endpoint, f"check failed: {why}" if why else "check passed"):
             endpoint.health = health.observe(endpoint.health, passed, self._health_rule)
             if passed:
                 endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=self._same_port)
-        self._learn(endpoint, alive=passed)
+        if passed and self._same_port:
+            endpoint.passed_from = began
+        self._learn(endpoint, began, alive=passed, patience_s=self._interval_s)
 
-    def connected(self, endpoint: Endpoint, connect_s: float) -> bool:
-        """A pod took a connection after `connect_s`; whether that was in good time."""
-        slow = suspicion.is_slow(connect_s, endpoint, self._pool.active)
+    def connected(self, endpoint: Endpoint, taken_at: float, connect_s: float) -> bool:
+        """A pod took a connection that began then after `connect_s`; whether that was in good time."""
+        error = SlowConnect(f"after {connect_s:.3g} s")
+        slow = self._is_slow(endpoint, connect_s) and self._is_news(endpoint, taken_at, error)
         endpoint.connect_s = connect_s
         if slow:
-            self._blame(endpoint, SlowConnect(f"after {connect_s:.3g} s"))
+            self._blame(endpoint, error)
         return not slow
 
     def succeeded(self, endpoint: Endpoint, taken_at: float, answer_s: float | None) -> None:
@@ -85,33 +102,61 @@ class Verdicts:
         now = self._clock.now()
         if answer_s is not None:
             endpoint.latency.observe(answer_s, now)
-        if taken_at >= endpoint.failed_at:  # else new connections fail since, whatever old ones do
+        if taken_at >= endpoint.failed_from:  # else new connections fail since, whatever old ones do
             endpoint.succeeded_at = now
+            endpoint.worked_from = max(endpoint.worked_from, taken_at)
             self.credit(endpoint)
 
-    def failed(self, endpoint: Endpoint, error: ConnectError) -> None:
-        """A connection to `endpoint` failed, by a fault of the pod's."""
-        endpoint.latency.observe(self._failure_costs_s, self._clock.now())
+    def failed(self, endpoint: Endpoint, taken_at: float, error: ConnectError) -> bool:
+        """A connection that began at `taken_at` failed, by a fault of the pod's; whether that is news."""
+        if not self._is_news(endpoint, taken_at, error):
+            return False
+        endpoint.latency.penalise(self._failure_costs_s, self._clock.now())
         self._blame(endpoint, error)
-        self._learn(endpoint, alive=False)
+        self._learn(endpoint, taken_at, alive=False, patience_s=min(SILENT_S, self._interval_s))
         self._pool.on_suspect(endpoint)
+        return True
+
+    def unanswered(self, endpoint: Endpoint) -> None:
+        """A pod ended a connection without a byte, after its client had sent some: a bad sign."""
+        endpoint.latency.penalise(self._failure_costs_s, self._clock.now())
 
     def credit(self, endpoint: Endpoint) -> None:
         if endpoint.alive is not True:
             self._learn(endpoint, alive=True)
         else:
             self._worked(endpoint.succeeded_at)
+        if self._plain_checks:
+            endpoint.health = health.cleared(endpoint.health)
         if endpoint.ejection.failures == 0 and endpoint.ejection.phase is Phase.SERVING:
             return
         with self._noting(endpoint, "a connection to it worked"):
             endpoint.ejection = ejection.succeeded(endpoint.ejection)
         endpoint.probe_since = None
 
+    def _is_news(self, endpoint: Endpoint, began: float, error: ConnectError) -> bool:
+        return began >= self._well_from and endpoint.is_news(began, error.checkable)
+
+    def _is_slow(self, endpoint: Endpoint, connect_s: float) -> bool:
+        if connect_s < suspicion.SLOW_S:
+            return False
+        if (now := self._clock.now()) >= self._usual_until:
+            self._usual, self._usual_until = suspicion.usual(self._pool.active), now + USUAL_LASTS_S
+        return suspicion.is_slow(connect_s, endpoint, self._usual)
+
+    def _has_room(self, endpoint: Endpoint) -> bool:
+        """Whether it may be ejected, beside the others."""
+        members = self._pool.members
+        if not self._counted:
+            self._out, self._usable = sum(map(_is_out, members)), sum(each.usable for each in members)
+            self._counted = True
+        is_member = endpoint.gone_at is None
+        others_out = self._out - (is_member and _is_out(endpoint))
+        others_usable = self._usable - (is_member and endpoint.usable) > 0
+        return ejection.room_to_eject(self._ejection_rule, len(members), others_out, others_usable)
+
     def _blame(self, endpoint: Endpoint, error: ConnectError) -> None:
-        others = [each for each in self._pool.members if each is not endpoint]
-        others_out = sum(each.ejection.phase is not Phase.SERVING for each in others)
-        others_usable = any(each.usable for each in others)
-        room = ejection.room_to_eject(self._ejection_rule, len(self._pool.members), others_out, others_usable)
+        room = self._has_room(endpoint)
         was_out = endpoint.ejection.phase is Phase.EJECTED
         luck, checkable = self._rng.random(), error.checkable
         with self._noting(endpoint, f"connection failed: {error.reason}"):
@@ -128,41 +173,53 @@ class Verdicts:
         endpoint.probe_since = None
 
     def let_return(self, endpoint: Endpoint, now: float) -> None:
-        with self._noting(endpoint, "its ejection is over"):
+        checks_fail = endpoint.health.status is Status.UNHEALTHY
+        with self._noting(endpoint, "its ejection is over" + ", its checks fail" * checks_fail):
             endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=False)
 
-    def _learn(self, endpoint: Endpoint, *, alive: bool) -> None:
-        """What a check or a connection showed; decisive for an endpoint that DNS does not list."""
+    def _learn(
+        self, endpoint: Endpoint, began: float = NEVER, *, alive: bool, patience_s: float = 0.0
+    ) -> None:
+        """What a check or a connection that began then showed; decisive for one that DNS does not list.
+
+        `patience_s`: how long after the last success there has been silence for long.
+        """
         now = self._clock.now()
         changed = endpoint.alive is not alive
         endpoint.alive = alive
         if not alive:
             endpoint.failing_since = now if changed else endpoint.failing_since
-            endpoint.failed_at = now
+            endpoint.failed_from = max(endpoint.failed_from, began)
         if changed and endpoint.identity in self._pool.held:
             self._pool.state_changed()
             if not alive:
                 self._pool.drop(endpoint)
         if alive:
             self._worked(now)
-        elif self._is_overdue(now) and suspicion.all_failed(self._pool.members, self._worked_at):
-            self._lift_ejections()
+        elif not self._sick:
+            silent = now - self._worked_at >= patience_s
+            if (silent or changed) and suspicion.all_failed(self._pool.members, self._worked_at, silent):
+                self._lift_ejections()
 
-    def _is_overdue(self, now: float) -> bool:
-        """Whether it is so long that nobody worked that it is worth to look whether all fail."""
-        return not self._sick and now - self._worked_at >= self._sick_after_s
-
-    def _worked(self, now: float) -> None:
-        """Somebody is alive. If all had failed, it was us: the others get the benefit of the doubt."""
-        self._worked_at = now
+    def _worked(self, at: float) -> None:
+        """Somebody is alive."""
+        self._worked_at = max(self._worked_at, at)
         if self._sick:
             self._sick = False
-            log.info("%s: an endpoint answers again, all that failed are used again", self._pool.name)
-            for endpoint in self._pool.members:
-                if endpoint.health.status is Status.UNHEALTHY:
-                    endpoint.health = Health(Status.ASSUMED)
-                    self._pool.on_suspect(endpoint)
-            self._pool.state_changed()
+            self._well_from = self._clock.now()
+            self._use_all_again()
+
+    def _use_all_again(self) -> None:
+        """It was us: the others get the benefit of the doubt. Nobody is cold for what we did not reach."""
+        log.info("%s: an endpoint answers again, all that failed are used again", self._pool.name)
+        for endpoint in self._pool.members:
+            endpoint.ejection = ejection.succeeded(endpoint.ejection)
+            endpoint.warming_since, endpoint.ramp = None, 1.0
+            if endpoint.health.status is Status.UNHEALTHY:
+                endpoint.health = Health(Status.ASSUMED)
+                self._pool.on_suspect(endpoint)
+        self.recount()
+        self._pool.state_changed()
 
     def _lift_ejections(self) -> None:
         self._sick = True
@@ -183,8 +240,12 @@ class Verdicts:
     def _noting(self, endpoint: Endpoint, why: str) -> Iterator[None]:
         """Log a change of state, and have the picker made anew before the next pick."""
         before, on_probation = endpoint.state, endpoint.on_probation
+        out, usable = _is_out(endpoint), endpoint.usable
         yield
-        if endpoint.on_probation is not on_probation:
+        if endpoint.gone_at is None:
+            self._out += _is_out(endpoint) - out
+            self._usable += endpoint.usable - usable
+        if (endpoint.on_probation, endpoint.usable) != (on_probation, usable):
             self._pool.state_changed()
         if endpoint.state is not before:
             endpoint.why = why
@@ -199,3 +260,7 @@ class Verdicts:
         """Its share rises from now on."""
         if self._slow_start_s:
             endpoint.warming_since = self._clock.now()
+
+
+def _is_out(endpoint: Endpoint) -> bool:
+    return endpoint.ejection.phase is not Phase.SERVING

@@ -229,13 +229,20 @@ def test_any_environment_is_accepted_or_explained(sound: dict[str, str], spoilt:
         assert from_env(again).settings == loaded.settings
 
 
-@pytest.mark.parametrize("less,more", [("CONNECT_TIMEOUT", "CONNECT_DEADLINE"), ("EJECT_BASE", "EJECT_MAX")])
-def test_a_value_that_another_would_cut_short(less: str, more: str) -> None:
+@pytest.mark.parametrize(
+    "less,more,long",
+    [
+        ("CONNECT_TIMEOUT", "CONNECT_DEADLINE", "5m"),
+        ("EJECT_BASE", "EJECT_MAX", "5m"),
+        ("HEALTH_TIMEOUT", "HEALTH_INTERVAL", "1m"),
+    ],
+)
+def test_a_value_that_another_would_cut_short(less: str, more: str, long: str) -> None:
     """Both set, one makes nonsense of the other: that is said. A default gives way, and shows it."""
     less, more = f"HEADWAY_{less}", f"HEADWAY_{more}"
     assert faults(WEB | {less: "2s", more: "1s"}) == [f"{less}=2s: is longer than {more}=1s"]
     from_env(WEB | {less: "2s", more: "2s"})
 
     assert row(from_env(WEB | {more: "500ms"}), less) == Row(less, "500ms", f"default, as {more}")
-    assert row(from_env(WEB | {less: "5m"}), more).value == "5m"
+    assert row(from_env(WEB | {less: long}), more).value == long
     assert row(from_env(WEB | {less: "1s"}), more).origin == "default"

@@ -103,6 +103,23 @@ def test_a_pod_that_fails_fast_attracts_no_more_than_twice_its_share(balancer: s
     assert result.extra["bad_later"] <= 2.1
 
 
+@pytest.mark.parametrize("scenario", ["mute-pod", "mute-pod-few"])
+@pytest.mark.parametrize("balancer,most", [("peak_ewma", 0.2), ("p2c", 2.1), ("least_connections", 2.1)])
+def test_a_pod_that_gives_no_answer(balancer: str, most: float, scenario: str) -> None:
+    """peak_ewma knows that it is not quick; whoever counts connections gives it twice its share at most."""
+    result = small(scenario, balancer, seconds=35)
+
+    assert result.extra["bad_later"] <= most
+
+
+@pytest.mark.parametrize("balancer,within", [("p2c", 0.15), ("least_connections", 0.1), ("peak_ewma", 0.3)])
+def test_held_connections_after_a_rolling_restart(balancer: str, within: float) -> None:
+    """Two minutes after all pods were replaced, those who count connections have evened them out."""
+    result = small("rolling-restart-held", balancer, sidecars=5, rate=10.0)
+
+    assert 1 - within <= result.extra["fewest_open"] <= result.extra["most_open"] <= 1 + within
+
+
 @pytest.mark.parametrize("balancer", CHOICES)
 def test_a_pod_that_closes_at_once_is_left_alone(balancer: str) -> None:
     result = small("closing-pod-few", balancer, seconds=35)

@@ -185,3 +185,13 @@ def test_never_out_for_longer_than_the_maximum(story: list[tuple[str, float]], r
         assert state.phase is Phase.SERVING or what != "work"
         assert state.phase is not Phase.EJECTED or state.until <= now + rule.max_s + 1e-6
         assert may_return(state, now + rule.max_s + 1e-6, checked=False).phase is not Phase.EJECTED
+
+
+@pytest.mark.parametrize(
+    "now,checked,over_at", [(1.5, True, 1.5), (5.0, False, 5.0), (400.0, False, 5.0), (400.0, True, 5.0)]
+)
+def test_when_an_ejection_was_over(now: float, checked: bool, over_at: float) -> None:
+    """With the check that ended it early, else when its time was over, however late anybody looked."""
+    back = may_return(fail(Ejection(), 3), now, checked)
+
+    assert (back.phase, back.until) == (Phase.PROBING, over_at)

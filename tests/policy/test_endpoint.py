@@ -4,7 +4,7 @@ import pytest
 
 from proxy.model import Address, Identity, Listed
 from proxy.policy.ejection import Ejection, Phase
-from proxy.policy.endpoint import Endpoint, State
+from proxy.policy.endpoint import NEVER, Endpoint, State
 from proxy.policy.health import Health, Status
 from tests.support.fleet import address
 
@@ -20,6 +20,7 @@ from tests.support.fleet import address
         (Status.UNHEALTHY, Phase.EJECTED, State.EJECTED, False, True),
         (Status.HEALTHY, Phase.PROBING, State.PROBING, False, True),
         (Status.UNCHECKED, Phase.PROBING, State.PROBING, False, True),
+        (Status.UNHEALTHY, Phase.PROBING, State.UNHEALTHY, False, True),  # nothing is sent there to probe it
     ],
 )
 def test_state(status: Status, phase: Phase, state: State, usable: bool, failing: bool) -> None:
@@ -157,3 +158,37 @@ def test_repr() -> None:
     endpoint.in_flight = 3
 
     assert repr(endpoint) == "<10.0.0.7:80 ready in_flight=3>"
+
+
+# --- of two attempts the one that began later tells -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "worked,passed,began,checkable,news",
+    [
+        (10.0, NEVER, 10.0, True, True),
+        (10.0, NEVER, 9.9, True, False),  # it began before one that worked, and took longer to fail
+        (10.0, NEVER, 9.9, False, False),
+        (NEVER, 10.0, 9.9, True, False),  # a check of what it met has passed since
+        (NEVER, 10.0, 9.9, False, True),  # a check would not notice
+        (NEVER, 10.0, 10.1, True, True),
+        (NEVER, NEVER, 0.0, True, True),
+    ],
+)
+def test_what_is_news(worked: float, passed: float, began: float, checkable: bool, news: bool) -> None:
+    """An attempt that fails late says nothing against what has worked since it began."""
+    endpoint = Endpoint(Identity(address(1)), Health(Status.HEALTHY))
+    endpoint.worked_from, endpoint.passed_from = worked, passed
+
+    assert endpoint.is_news(began, checkable) is news
+
+
+@pytest.mark.parametrize(
+    "phase,began,news", [(Phase.PROBING, 4.9, False), (Phase.PROBING, 5.0, True), (Phase.SERVING, 4.9, True)]
+)
+def test_what_began_before_the_probation_does_not_end_it(phase: Phase, began: float, news: bool) -> None:
+    """An endpoint on probation is not ejected anew, and for longer, by what had ejected it."""
+    endpoint = Endpoint(Identity(address(1)), Health(Status.HEALTHY))
+    endpoint.ejection = Ejection(phase, 3, 1, until=5.0)
+
+    assert endpoint.is_news(began) is news

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.health import Health, HealthRule, Status, observe
+from proxy.policy.health import Health, HealthRule, Status, cleared, observe
 
 RULE = HealthRule(rise=2, fall=3)
 
@@ -74,3 +74,17 @@ def test_only_a_streak_flips(status: Status, checks: str, rule: HealthRule) -> N
 def test_usable(status: Status, usable: bool) -> None:
     """Endpoints of the first answer are used before any check, later ones are not."""
     assert Health(status).usable is usable
+
+
+@pytest.mark.parametrize("status", [Status.ASSUMED, Status.HEALTHY])
+def test_a_connection_that_works_clears_the_count(status: Status) -> None:
+    """Two failed checks, a connection that showed the same thing well: the next failed check is the first."""
+    health = observe(observe(Health(status), False, RULE), False, RULE)
+    assert cleared(health) == Health(status)
+    assert observe(cleared(health), False, RULE).status is status
+
+
+@pytest.mark.parametrize("status", [Status.UNCHECKED, Status.UNHEALTHY])
+def test_what_checks_say_of_one_that_is_out_stands(status: Status) -> None:
+    """A connection as the last resort neither brings it back nor spoils its way back."""
+    assert cleared(Health(status, 1)) == Health(status, 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.load import DECAY_S, FORGOTTEN_AFTER_S, PeakEwma
+from proxy.policy.load import DECAY_S, FORGOTTEN_AFTER_S, PeakEwma, is_unanswered
 
 
 def after(*samples: tuple[float, float]) -> PeakEwma:
@@ -39,6 +39,33 @@ def test_estimate(samples: list[tuple[float, float]], now: float, want: float) -
 def test_forgotten(age: float, known: bool) -> None:
     """Half a minute without a connection, and nothing is known."""
     assert (after((100, 0.1)).read(100 + age) is not None) == known
+
+
+@pytest.mark.parametrize(
+    "to_pod,from_pod,pod_first,unanswered",
+    [
+        (7, 0, True, True),
+        (7, 0, False, False),  # the client was the first to end it: only clients speak, or it gave up
+        (7, 1, True, False),
+        (0, 0, True, False),  # nothing was asked
+        (0, 5, True, False),
+    ],
+)
+def test_unanswered(to_pod: int, from_pod: int, pod_first: bool, unanswered: bool) -> None:
+    """The pod took something and ended it in silence."""
+    assert is_unanswered(to_pod, from_pod, pod_first) is unanswered
+
+
+@pytest.mark.parametrize("age,penalty", [(0, True), (29.9, True), (30, False)])
+def test_a_penalty(age: float, penalty: bool) -> None:
+    """It counts as a wait; as long as most of the estimate comes from it, it is known as what it is."""
+    load = after((0, 0.01))
+    assert not load.is_penalty(0)
+    load.penalise(1.0, 0)
+    load.observe(0.01, 0)
+
+    assert load.read(0) == 1.0
+    assert load.is_penalty(age) is penalty
 
 
 def test_nothing_is_known_at_first() -> None:

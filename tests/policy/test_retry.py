@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.retry import FLOOR_PER_S, WINDOW_S, RetryBudget
+from proxy.errors import ConnectError, ConnectTimeout, Refused, ResetEarly
+from proxy.policy.retry import FLOOR_PER_S, TRIED_MOST, WINDOW_S, RetryBudget, is_over
 
 FLOOR = FLOOR_PER_S * WINDOW_S
 
@@ -66,3 +67,33 @@ def test_never_above_the_budget(share: float, story: list[tuple[str, float]]) ->
             retries += [now] * 20
         lately = sum(when > now - WINDOW_S + 1 for when in retries)
         assert lately <= FLOOR + 20 + share * sum(when > now - 2 * WINDOW_S for when in connections)
+
+
+# --- how many endpoints one connection tries ------------------------------------------------------
+
+
+NO, LATE, CUT = Refused(), ConnectTimeout(), ResetEarly()
+
+
+@pytest.mark.parametrize(
+    "failures,attempts,hopeful,over",
+    [
+        ([LATE], 3, True, False),
+        ([LATE, CUT], 3, True, False),
+        ([LATE, CUT, LATE], 3, True, True),  # each of these took time, or a connection
+        ([NO] * 3, 3, True, False),
+        ([NO] * 3, 3, False, True),  # nobody left but those that fail
+        ([NO] * 10 + [LATE] * 2, 3, True, False),
+        ([NO] * 10 + [LATE] * 3, 3, True, True),
+        ([NO] * (TRIED_MOST - 1), 3, True, False),
+        ([NO] * TRIED_MOST, 3, True, True),
+        ([NO] * 49, 50, True, False),  # who asks for more has it
+        ([NO] * 50, 50, True, True),
+        ([NO], 1, True, True),  # no retries means none
+    ],
+)
+def test_when_a_connection_has_had_its_attempts(
+    failures: list[ConnectError | None], attempts: int, hopeful: bool, over: bool
+) -> None:
+    """Refusals are not counted while there is hope, up to twenty endpoints."""
+    assert is_over(failures, attempts, hopeful) is over

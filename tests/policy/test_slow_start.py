@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.slow_start import LEAST, STEPS, next_step_s, ramp
+from proxy.policy.slow_start import LEAST, STEPS, floor, next_step_s, ramp
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,46 @@ def test_a_step_at_a_time(window_s: float, step: int) -> None:
     before, after = (ramp((each + 0.01) * next_step_s(window_s), window_s) for each in (step, step + 1))
 
     assert after - before == pytest.approx(1 / STEPS if 1 <= step < STEPS and after > LEAST else 0.0)
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ramps,want",
+    [
+        ([1.0] * 10, 0),
+        ([1.0] * 9 + [0.1], 0),  # a newcomer among ten: all of its slow start
+        ([1.0] * 5 + [0.1] * 5, 0),  # a service that doubles: the same
+        ([1.0] + [0.1] * 7, 3 / 7),  # one survivor: a quarter of the connections, twice its share
+        ([1.0, 0.1, 0.1], 0.25),
+        ([0.1] * 8, 0.5),  # all alike
+        ([0.9] + [0.1] * 7, 3.1 / 7),
+        ([0.6, 0.3, 0.3, 0.1], 1.4 / 3),
+        ([0.9, 0.45, 0.45, 0.1], 0.2),  # only the last one is below it
+        ([0.1], 0.5),
+        ([], 0),
+    ],
+)
+def test_floor(ramps: list[float], want: float) -> None:
+    """Half of all weight counts, whoever is cold."""
+    assert floor([(each, 1.0) for each in ramps]) == pytest.approx(want)
+
+
+some = st.lists(
+    st.tuples(st.sampled_from([0.1, 0.15, 0.5, 0.95, 1.0]), st.floats(0.1, 10)), min_size=1, max_size=30
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(some)
+def test_nobody_has_more_than_twice_its_share_for_others_cold(weighed: list[tuple[float, float]]) -> None:
+    """With any ramps and weights; and the floor is no higher than that takes, and never above a half."""
+    least = floor(weighed)
+    whole = sum(weight for _, weight in weighed)
+    counts = [max(ramp, least) * weight for ramp, weight in weighed]
+
+    assert 0 <= least <= 0.5 + 1e-9
+    for count, (_, weight) in zip(counts, weighed, strict=True):
+        assert count / sum(counts) <= 2 * weight / whole * (1 + 1e-9)
+    assert least == 0 or sum(counts) == pytest.approx(whole / 2)

@@ -1,9 +1,12 @@
 """What connections teach the pool beside success and failure: how long they take, how many are retries."""
 
+from collections.abc import Collection
+
 import pytest
 
-from proxy.errors import Refused
+from proxy.errors import ConnectError, Refused
 from proxy.policy.endpoint import Endpoint
+from proxy.policy.retry import is_over
 from tests.support.fleet import Stage
 
 
@@ -155,6 +158,38 @@ def test_a_retry_goes_to_one_that_is_alive() -> None:
     for _ in range(100):
         with stage.pool.lease([stage.pod(0)]) as lease:
             assert lease.endpoint is stage.pod(9)
+
+
+@pytest.mark.parametrize("health_check", ["off", "tcp"])
+def test_half_of_the_pods_are_killed(health_check: str) -> None:
+    """Five of ten refuse from one moment on, and no connection fails: a refusal costs nobody an attempt."""
+    for seed in range(20):
+        stage = Stage(10, seed, HEALTH_CHECK=health_check)
+        for number in range(10):
+            stage.succeed(number)
+        assert all([serves(stage, dead=range(5)) for _ in range(200)])
+
+
+def test_half_of_the_pods_were_never_there() -> None:
+    """The same at the start, when nobody is known to work; the budget for retries in the dark is enough."""
+    for seed in range(20):
+        stage = Stage(10, seed, HEALTH_CHECK="off")
+        assert all([serves(stage, dead=range(5)) for _ in range(50)])
+
+
+def serves(stage: Stage, dead: Collection[int]) -> bool:
+    """Whether a connection finds a pod, as a session looks for it."""
+    failures: dict[Endpoint, ConnectError | None] = {}
+    while True:
+        with stage.pool.lease(failures) as lease:
+            if stage.number(lease.endpoint) not in dead:
+                lease.succeeded()
+                return True
+            failures[lease.endpoint] = Refused()
+            lease.failed(Refused())
+        pool = stage.pool
+        if is_over(failures.values(), 3, pool.has_hope(failures)) or not pool.may_retry(failures):
+            return False
 
 
 def test_an_old_connection_says_nothing_of_new_ones() -> None:

@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from proxy.errors import Refused
+from proxy.model import Answer, AnswerKind, Identity, Listed
 from proxy.pool import Lease
-from tests.support.fleet import Stage
+from tests.support.fleet import Stage, address
 
 
 def test_below_the_threshold_all_are_used(caplog: pytest.LogCaptureFixture) -> None:
@@ -57,6 +58,63 @@ def test_a_retry_does_not_panic() -> None:
     for _ in range(100):
         with stage.pool.lease([stage.pod(0)]) as lease:
             assert lease.endpoint is stage.pod(9)
+
+
+class InTiers(Stage):
+    """Pods of two SRV priorities: the first four serve, the others are for failover."""
+
+    def __init__(self, first: int = 4, second: int = 4, **variables: str) -> None:
+        super().__init__(0, 7, **variables)
+        listed = {Identity(address(each)): Listed(int(each >= first)) for each in range(first + second)}
+        self.pool.apply(Answer(AnswerKind.ENDPOINTS, listed))
+
+    def take_out(self, *numbers: int) -> None:
+        for number in numbers:
+            self.check(number, False, False, False)
+
+
+def test_panic_is_of_the_priority_that_serves(caplog: pytest.LogCaptureFixture) -> None:
+    """One of four is left, whatever waits behind: with a threshold of 50 % the four are used, as in Envoy."""
+    stage = InTiers(4, 12, PANIC_THRESHOLD="50%")
+    stage.succeed(15)
+    stage.take_out(0, 1, 2)
+
+    assert stage.served_by() == {0, 1, 2, 3}
+    assert "1 of 4 endpoints are usable: all are used" in caplog.text
+    assert stage.pool.counters.panics == {"threshold": 1}
+
+
+def test_no_panic_for_those_that_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """All that are for failover are dead, and those that serve are well: nothing is said, nothing changes."""
+    stage = InTiers(4, 12, PANIC_THRESHOLD="50%")
+    stage.succeed(0)
+    stage.take_out(*range(4, 16))
+
+    assert stage.served_by() == {0, 1, 2, 3}
+    assert stage.pool.counters.panics == {}
+    assert "all are used" not in caplog.text
+
+
+def test_failover_comes_before_panic() -> None:
+    """None of the first priority is usable: the next one serves, and the dead ones get nothing."""
+    stage = InTiers(4, 4, PANIC_THRESHOLD="60%")
+    stage.succeed(4)
+    stage.take_out(0, 1, 2, 3)
+
+    assert stage.served_by() == {4, 5, 6, 7}
+    assert stage.pool.counters.panics == {}
+    stage.take_out(4, 5)
+    assert stage.served_by() == {4, 5, 6, 7}
+    assert stage.pool.counters.panics == {"threshold": 1}
+
+
+def test_nobody_of_any_priority_is_usable() -> None:
+    """Then all are used, the better ones first."""
+    stage = InTiers(2, 2)
+    stage.take_out(0, 1, 2, 3)
+
+    assert stage.served_by() == {0, 1}
+    assert stage.pool.counters.panics["none_usable"] == 1
 
 
 # --- is it us? ------------------------------------------------------------------------------------

@@ -1,11 +1,17 @@
 """What a service of a thousand pods costs beside one of a hundred: the quickest of several runs each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from time import perf_counter
 
 import pytest
 
 from proxy.errors import Refused
+from proxy.model import Identity
+from proxy.observe.counters import ServiceCounters
+from proxy.policy.endpoint import Endpoint
+from proxy.pool import Pool
+from proxy.pool.tiers import Tiers
+from tests.support import FakeClock
 from tests.support.fleet import Stage, answer
 
 FEW, MANY = 100, 1_000
@@ -63,6 +69,62 @@ def test_an_answer_that_changes_little() -> None:
 def test_a_storm_of_failures() -> None:
     """Every pod fails at once: a failure's cost grows with the number of pods, not with its square."""
     assert failing_s(MANY) < LINEAR * failing_s(FEW)
+
+
+class Passing(FakeClock):
+    """Time goes by as the work is done."""
+
+    def now(self) -> float:
+        return self.time + perf_counter()
+
+
+@pytest.mark.parametrize("balancer", ["p2c", "maglev", "least_connections"])
+def test_a_storm_is_no_storm_of_snapshots(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,500 failures of 400 in a thousand pods: snapshots take a tenth of the time, not more."""
+    publish, took = Tiers.publish, [0.0]
+
+    def timed(self: Tiers, endpoints: Sequence[Endpoint], held: Set[Identity]) -> None:
+        began = perf_counter()
+        publish(self, endpoints, held)
+        took[0] += perf_counter() - began
+
+    stage = Stage(0, BALANCER=balancer)
+    stage.clock = Passing()
+    stage.pool = Pool(stage.settings, ServiceCounters(), stage.clock, stage.rng)
+    stage.answer(*range(MANY))
+    dead = {each for each in stage.pool.members if stage.number(each) < 400}
+    stage.next_one()
+    monkeypatch.setattr(Tiers, "publish", timed)
+    began, failed = stage.clock.now(), 0
+    while failed < 1_500:
+        stage.clock.advance(0.001)
+        with stage.pool.lease([], key=stage.rng.getrandbits(64)) as lease:
+            if lease.endpoint in dead:
+                failed += 1
+                lease.failed(Refused())
+            else:
+                lease.succeeded()
+
+    assert took[0] < 0.2 * (stage.clock.now() - began)
+
+
+def far_s(pods: int) -> float:
+    """A thousand connects that take longer than a tenth of a second."""
+    stage = Stage(pods)
+    for number, endpoint in enumerate(stage.pool.members):
+        endpoint.connect_s = 0.2 + number % 7 / 100
+    taken = [stage.pool.lease([]) for _ in range(1_000)]
+
+    def connect() -> None:
+        for lease in taken:
+            lease.connected(0.2)
+
+    return best_of(3, connect)
+
+
+def test_far_pods_cost_the_same_in_any_crowd() -> None:
+    """Each connect is compared with what is usual; that is not found out anew each time."""
+    assert far_s(MANY) < 3 * far_s(10)
 
 
 @pytest.mark.parametrize("balancer", ["p2c", "random", "round_robin"])

@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import Refused
+from proxy.model import Answer, AnswerKind, Identity, Listed
 from proxy.observe.counters import ServiceCounters
+from proxy.policy.endpoint import Endpoint
 from proxy.pool import Pool
 from proxy.pool.tiers import name_of
-from tests.support.fleet import Stage, answer
+from tests.support.fleet import Stage, address, answer
 
 
 class Client(Stage):
     """One pod of the fleet of clients."""
 
-    def __init__(self, pods: int, size: int, name: str = "web-1") -> None:
-        super().__init__(SUBSET_SIZE=str(size))
+    def __init__(self, pods: int, size: int, name: str = "web-1", **variables: str) -> None:
+        super().__init__(0, 7, SUBSET_SIZE=str(size), **variables)
         self.pool = Pool(self.settings, ServiceCounters(), self.clock, self.rng, name)
         if pods:
             self.answer(*range(pods))
@@ -132,6 +135,69 @@ def test_a_retry_beyond_the_subset() -> None:
     assert not ends & client.subset
     chosen = client.pool.picked[-1].chosen
     assert chosen is not None and name_of(chosen.tier).startswith("standby")
+
+
+@pytest.mark.parametrize("attempts", [2, 3])
+@pytest.mark.parametrize("health_check", ["off", "tcp"])
+def test_a_dead_subset_gives_way_without_ejections(attempts: int, health_check: str) -> None:
+    """EJECT_AFTER=0, and all of the subset is dead: retries go on to those that stand by, all of them."""
+    client = Client(20, 3, EJECT_AFTER="0", HEALTH_CHECK=health_check, RETRY_BUDGET="0%")
+    dead = client.subset
+    for number in dead:
+        client.succeed(number)
+        client.fail(number)
+
+    def served() -> bool:
+        tried: list[Endpoint] = []
+        while len(tried) < attempts and (not tried or client.pool.may_retry(tried)):
+            with client.pool.lease(tried) as lease:
+                tried.append(lease.endpoint)
+                if client.number(lease.endpoint) not in dead:
+                    lease.succeeded()
+                    return True
+                lease.failed(Refused())
+        return False
+
+    assert all([served() for _ in range(1_000)])
+    assert client.pool.counters.sheds == {}
+
+
+def test_there_is_hope_beyond_the_subset() -> None:
+    """While anyone is left that nothing speaks against, in the subset or not, refusals do not count."""
+    client = Client(4, 2)
+    assert client.pool.has_hope([])
+    assert client.pool.has_hope(client.pool.active)
+    for number in range(3):
+        client.fail(number)
+    assert client.pool.has_hope([])
+    assert not client.pool.has_hope([client.pod(3)])
+    client.fail(3)
+    assert not client.pool.has_hope([])
+
+
+def test_the_better_priority_first() -> None:
+    """A subset is of the pods that serve; those for failover stand by, whatever their rank."""
+    client = Client(0, 3)
+    listed = {Identity(address(number)): Listed(priority=number % 2) for number in range(20)}
+    client.pool.apply(Answer(AnswerKind.ENDPOINTS, listed))
+
+    assert len(client.subset) == 3
+    assert all(number % 2 == 0 for number in client.subset)
+    for number in list(client.subset):
+        client.check(number, False, False, False)
+    served = client.served_by()
+    assert len(served) == 3
+    assert all(number % 2 == 0 for number in served)
+
+
+def test_a_newcomer_behind_the_subset_stands_by() -> None:
+    """An answer that adds pods changes the subset of hardly anybody; those left out are said to stand by."""
+    client = Client(10, 2)
+    before = client.subset
+    client.answer(*range(11))
+
+    assert Counter(client.states())["standby"] == 11 - len(client.subset)
+    assert before <= client.subset
 
 
 def test_connections_outlive_the_subset() -> None:

@@ -16,32 +16,38 @@ def some_info(rng: Random, tried: Collection[Endpoint] = (), now: float = 0.0) -
     return PickInfo(tried, now, rng, rng.getrandbits(64))
 
 
-def picked(picker: Picker, rng: Random, tried: Collection[Endpoint] = ()) -> Endpoint | None:
+def picked(
+    picker: Picker, rng: Random, tried: Collection[Endpoint] = (), now: float = 0.0
+) -> Endpoint | None:
     """The endpoint of one connection, if there is any."""
-    pick = picker.pick(some_info(rng, tried))
+    pick = picker.pick(some_info(rng, tried, now))
     return pick and pick.endpoint
 
 
-def picks(picker: Picker, count: int, rng: Random, tried: Collection[Endpoint] = ()) -> Counter[Endpoint]:
+def picks(
+    picker: Picker, count: int, rng: Random, tried: Collection[Endpoint] = (), now: float = 0.0
+) -> Counter[Endpoint]:
     """How many of `count` short connections each endpoint gets."""
     counts: Counter[Endpoint] = Counter()
     for _ in range(count):
-        endpoint = picked(picker, rng, tried)
+        endpoint = picked(picker, rng, tried, now)
         assert endpoint is not None
         counts[endpoint] += 1
     return counts
 
 
 class Held:
-    """The latest `most` connections stay open; the oldest ends when one more comes."""
+    """The latest `most` connections stay open; the oldest ends when one more comes, every 2 ms."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._now = 0.0
         self._open: deque[Endpoint] = deque()
 
     def connect(self, picker: Picker, rng: Random, ends_at_once: Collection[Endpoint] = ()) -> Endpoint:
         """One more; that to an endpoint that fails, or is quick, `ends_at_once`."""
-        endpoint = picked(picker, rng)
+        self._now += 0.002
+        endpoint = picked(picker, rng, now=self._now)
         assert endpoint is not None
         if endpoint in ends_at_once:
             return endpoint

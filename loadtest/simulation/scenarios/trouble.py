@@ -5,7 +5,7 @@ from functools import partial
 
 from loadtest.simulation import stories
 from loadtest.simulation.plan import Plan
-from loadtest.simulation.pods import Mode
+from loadtest.simulation.pods import FAILING_FAST, Mode
 from loadtest.simulation.scenarios.base import CARE, CHOICES, LATENCY, Results, Scenario, Show, for_each
 
 BAD = ("bad_first_5_s", "bad_later")
@@ -28,7 +28,7 @@ def one_bad(mode: Mode, what: str) -> dict[str, Scenario]:
             attracted,
             columns=(*LATENCY[:1], *CARE),
             extra=BAD,
-            panels=("shares", "p99_ms") if mode is Mode.ERRING else (),
+            panels=("shares", "p99_ms") if mode in FAILING_FAST else (),
         )
         for name, plan in (("", TEN), ("-few", FEW))
     }
@@ -56,6 +56,7 @@ def not_hammered(results: Results) -> list[Show]:
 
 SCENARIOS = {
     **one_bad(Mode.ERRING, "answers at once with an error that a TCP proxy cannot see"),
+    **one_bad(Mode.MUTE, "takes what its client says and closes without an answer"),
     **one_bad(Mode.CLOSING, "accepts and closes at once"),
     **one_bad(Mode.REFUSING, "refuses connections, while DNS goes on listing it"),
     **one_bad(Mode.SILENT, "answers no SYN, while DNS goes on listing it"),

@@ -2,7 +2,7 @@
 
 Like least_conn of nginx. As in p2c, one that is drawn by weight is taken unless another is less busy, so that
 a quiet service shares by weight, too. None gets more than twice its share for being the least busy: neither a
-newcomer, nor one that is idle because it fails fast.
+newcomer, nor one that is idle because it fails fast. That is all that connections can tell of such a pod.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,7 @@ class LeastConnections:
         lots = self._lots.untried(info.tried)
         if not lots.endpoints:
             return None
-        pick = _least_busy(lots, info.rng)
-        if not self._ration.allows(pick.endpoint):
-            others = lots.only([self._ration.allows(each) for each in lots.endpoints])
-            if others.endpoints:
-                note = f"{pick.endpoint.label} is less busy, but had twice its share"
-                pick = _least_busy(others, info.rng)._replace(note=note)
-        self._ration.take(pick.endpoint)
-        return pick
+        return self._ration.pick(lots, lambda left: _least_busy(left, info.rng))
 
 
 def _least_busy(lots: Lots, rng: Rng) -> Pick:

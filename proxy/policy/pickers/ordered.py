@@ -1,8 +1,10 @@
 """The first endpoint there is: for a primary with its replicas, of which one serves and the others wait.
 
 First in a list that a person wrote, or by the ordinal of a StatefulSet's pod (redis-0 before redis-1), which
-SRV tells; else by address. The pool keeps those that may not be used now in a tier of their own: that is how
-the next one takes over. Weights and slow start mean nothing here, as nothing is shared.
+SRV tells. A and AAAA records have neither: then it is the lowest address, which is another pod after each
+rollout and says nothing of who is the primary. The pool keeps those that may not be used now in a tier of
+their own: that is how the next one takes over. Weights mean nothing here, as nothing is shared; nor does slow
+start: the one that comes first has all connections at once, cold as it may be.
 """
 
 import ipaddress

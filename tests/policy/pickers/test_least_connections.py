@@ -115,4 +115,4 @@ def test_the_note_says_who_had_enough() -> None:
     found = [picker.pick(PickInfo((), 0.0, rng)) for _ in range(10)]
 
     notes = {pick.note for pick in found if pick is not None and pick.endpoint is not endpoints[0]}
-    assert notes == {"10.0.0.0:80 is less busy, but had twice its share"}
+    assert notes == {"10.0.0.0:80 was preferred, but had twice its share"}

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.policy import slow_start
 from proxy.policy.endpoint import Endpoint
+from proxy.policy.load import PeakEwma
 from proxy.policy.pickers import PICKERS, Picker
 from proxy.policy.pickers.ration import BURST
 from tests.policy.pickers.weighing import shares
@@ -89,6 +90,38 @@ def test_it_fails_fast(name: str, seed: int) -> None:
     got = sum(service.connect(ends_at_once=[service.newcomer]) for _ in range(5_000))
 
     assert 5_000 / 11 / 2 < got < at_most(5_000 / 11)
+
+
+@pytest.mark.parametrize("latency_s", [0.001, 0.1, None])
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("name", ["p2c", "peak_ewma", "least_connections"])
+def test_without_slow_start(name: str, stays: bool, latency_s: float | None) -> None:
+    """With SLOW_START=0 it has no connections yet, and all its weight: of the first ones, too, it gets twice
+    its share at most, in any run of luck.
+    """
+    for seed in range(20):
+        service = Service(name, seed, latency_s=latency_s or 0.1)
+        if latency_s is None:
+            service.newcomer.latency = PeakEwma()
+        service.publish(11)
+        row = [service.connect(ends_at_once=() if stays else [service.newcomer]) for _ in range(110)]
+        assert sum(row[:33]) <= 1 + 2 * 33 / 11
+        assert sum(row) <= 1 + 2 * 110 / 11
+        assert any(row)
+
+
+@pytest.mark.parametrize("name", ["p2c", "peak_ewma", "least_connections"])
+def test_who_comes_back_is_a_newcomer(name: str) -> None:
+    """An endpoint that was out and is in again, with none of the connections it had."""
+    service = Service(name, 7)
+    service.publish(11)
+    for _ in range(300):
+        service.connect()
+    service.publish(10)
+    service.newcomer.in_flight = 0
+    service.publish(11)
+
+    assert sum(service.connect() for _ in range(33)) <= 1 + 2 * 33 / 11
 
 
 def test_snapshots_do_not_start_anew() -> None:

@@ -39,7 +39,7 @@ def test_of_those_not_tried() -> None:
     endpoints, rng = fleet(3), Random(7)
     endpoints[1].in_flight = 1
 
-    assert set(picks(P2C(endpoints, rng), 200, rng, tried=[endpoints[0]])) == {endpoints[2]}
+    assert set(picks(P2C(endpoints, rng), 40, rng, tried=[endpoints[0]])) == {endpoints[2]}
 
 
 def test_ties_are_broken_at_random() -> None:

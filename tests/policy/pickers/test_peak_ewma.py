@@ -1,5 +1,7 @@
 """The one of two at random that costs its client less: latency times connections."""
 
+from collections.abc import Callable
+from heapq import heappop, heappush
 from random import Random
 
 import pytest
@@ -25,7 +27,7 @@ def measured(*latencies: float | None) -> list[Endpoint]:
 @pytest.mark.parametrize(
     "latencies,load,cheaper",
     [
-        ((0.1, 0.2), [0, 0], 0),
+        ((0.1, 0.21), [0, 0], 0),
         ((0.3, 0.1), [0, 0], 1),
         ((0.1, 0.1), [3, 2], 1),
         ((0.01, 0.1), [8, 0], 0),
@@ -108,15 +110,76 @@ def test_for_its_weight() -> None:
     assert [counts[each] for each in endpoints] == pytest.approx(shares(endpoints, 20_000), rel=0.05)
 
 
+@pytest.mark.parametrize("latencies", [(0.1, 0.2), (0.2, 0.1), (0.0001, 0.009), (0.01, 0.004), (0.005, 0.0)])
+def test_alike(latencies: tuple[float, float]) -> None:
+    """Twice as long is chance, and so is what takes a few milliseconds at most: connections decide."""
+    endpoints, rng = measured(*latencies), Random(7)
+    endpoints[0].in_flight, endpoints[1].in_flight = 2, 3
+    found = [PeakEwma(endpoints, rng).pick(some_info(rng)) for _ in range(50)]
+
+    assert {pick and pick.endpoint for pick in found} == {endpoints[0]}
+    assert {pick and pick.note for pick in found} == {"by connections, as the latencies are alike"}
+
+
+def loopback(rng: Random) -> float:
+    """Half a millisecond; now and then somebody's loop was busy."""
+    stall = rng.uniform(0.0, 0.005) if rng.random() < 0.05 else 0.0
+    return rng.lognormvariate(-7.6, 0.4) + stall
+
+
+@pytest.mark.parametrize("draw,most", [(loopback, 38), (lambda rng: rng.expovariate(20), 40)])
+@pytest.mark.parametrize("seed", range(10))
+def test_connections_that_stay(draw: Callable[[Random], float], most: int, seed: int) -> None:
+    """300 on ten equal pods, whose latencies differ by chance: they are about as even as with p2c."""
+    endpoints, rng = fleet(10), Random(seed)
+    picker = PeakEwma(endpoints, rng)
+    under_way: list[tuple[float, float, int]] = []
+    for number in range(300):
+        now = number * 0.03
+        while under_way and under_way[0][0] <= now:
+            at, latency_s, place = heappop(under_way)
+            endpoints[place].latency.observe(latency_s, at)
+        pick = picker.pick(some_info(rng, now=now))
+        assert pick is not None
+        pick.endpoint.in_flight += 1
+        latency_s = draw(rng)
+        heappush(under_way, (now + latency_s, latency_s, endpoints.index(pick.endpoint)))
+
+    assert max(each.in_flight for each in endpoints) <= most
+    assert min(each.in_flight for each in endpoints) >= 15
+
+
+@pytest.mark.parametrize("now,chosen", [(0.0, 1), (9.9, 1), (10.1, 0)])
+def test_who_has_just_failed(now: float, chosen: int) -> None:
+    """Nothing is slow enough, nor busy enough, to be worse for some seconds; then it is tried again."""
+    endpoints, rng = measured(None, 3.0), Random(7)
+    endpoints[0].latency.penalise(1.0, 0.0)
+    endpoints[1].in_flight = 40
+    picker = PeakEwma(endpoints, rng)
+    found = {pick and pick.endpoint for pick in (picker.pick(some_info(rng, now=now)) for _ in range(50))}
+
+    assert found == {endpoints[chosen]}
+
+
+def test_all_have_just_failed() -> None:
+    """Then they are compared as ever: one-way protocols, or a service that is down."""
+    endpoints, rng = measured(0.1, 0.1, 0.1), Random(7)
+    for endpoint in endpoints:
+        endpoint.latency.penalise(1.0, 0.0)
+    endpoints[0].in_flight = 5
+
+    assert set(picks(PeakEwma(endpoints, rng), 100, rng)) == {*endpoints[1:]}
+
+
 def test_scores() -> None:
     """Those who ask why see what the two cost."""
-    endpoints, rng = measured(0.1, 0.2), Random(7)
+    endpoints, rng = measured(0.1, 0.3), Random(7)
     endpoints[0].in_flight = 4
     pick = PeakEwma(endpoints, rng).pick(PickInfo((), 0.0, rng))
 
     assert pick is not None
     assert pick.endpoint is endpoints[1]
-    assert dict(pick.scores) == pytest.approx({endpoints[0]: 0.5, endpoints[1]: 0.2})
+    assert dict(pick.scores) == pytest.approx({endpoints[0]: 0.5, endpoints[1]: 0.3})
 
 
 def test_one_endpoint() -> None:

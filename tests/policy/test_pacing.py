@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from proxy.model import Address, Identity
-from proxy.policy import probing
+from proxy.policy import pacing
 from proxy.policy.ejection import Ejection, Phase
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.health import Health, Status
-from proxy.policy.probing import NEVER, Crowd, ProbeRule
+from proxy.policy.pacing import BEFORE_ALL, NEVER, Crowd, ProbeRule
 
 RULE = ProbeRule(5.0, budget=20, passive_first=True)
 
@@ -50,7 +50,7 @@ def test_the_interval(
     interval_s: float, budget: int, active: int, members: int, sidecars: int, want_s: float
 ) -> None:
     """It grows with the endpoints over the budget, with the sidecars over two a second; to five minutes."""
-    got_s = probing.interval_s(ProbeRule(interval_s, budget), Crowd(active, members, sidecars))
+    got_s = pacing.interval_s(ProbeRule(interval_s, budget), Crowd(active, members, sidecars))
 
     assert got_s == pytest.approx(want_s)
 
@@ -74,7 +74,7 @@ def test_the_interval(
 def test_the_pause(who: Endpoint, mean_s: float) -> None:
     """Well ones at the grown interval, those between two states fast, those that are down in between."""
     rng = Random(7)
-    pauses = [probing.pause_s(who, RULE, 50.0, rng) for _ in range(1000)]
+    pauses = [pacing.pause_s(who, RULE, 50.0, rng) for _ in range(1000)]
 
     assert min(pauses) >= 0.8 * mean_s - 1e-9 and max(pauses) <= 1.2 * mean_s + 1e-9
     assert sum(pauses) / len(pauses) == pytest.approx(mean_s, rel=0.02)
@@ -83,14 +83,14 @@ def test_the_pause(who: Endpoint, mean_s: float) -> None:
 @pytest.mark.parametrize("interval_s,want_s", [(0.1, 0.1), (0.5, 0.2), (1.0, 0.2), (5.0, 1.0), (60.0, 12.0)])
 def test_the_fast_pace(interval_s: float, want_s: float) -> None:
     """A fifth of the interval, not below 200 ms, and never slower than the interval."""
-    assert probing.fast_s(ProbeRule(interval_s)) == pytest.approx(want_s)
+    assert pacing.fast_s(ProbeRule(interval_s)) == pytest.approx(want_s)
 
 
 def test_a_down_one_is_not_checked_faster_than_a_well_one() -> None:
     """A short cap for those that are down does not shorten an interval that is long by itself."""
     rule = ProbeRule(60.0)
 
-    assert probing.pause_s(endpoint(Status.UNHEALTHY, alive=False), rule, 60.0, Random(7)) >= 48.0
+    assert pacing.pause_s(endpoint(Status.UNHEALTHY, alive=False), rule, 60.0, Random(7)) >= 48.0
 
 
 # --- passive first ------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_a_down_one_is_not_checked_faster_than_a_well_one() -> None:
 def test_who_is_spared(who: Endpoint, ago_s: float, spared: bool) -> None:
     """One that works and that nothing speaks against, until its last success is an interval old."""
     who.succeeded_at = 1000.0 - ago_s
-    got_s = probing.spared_s(who, RULE, 5.0, NEVER, 1000.0, Random(7))
+    got_s = pacing.spared_s(who, RULE, 5.0, NEVER, 1000.0, Random(7))
 
     assert (got_s > 0) == spared
     if spared:
@@ -125,7 +125,7 @@ def test_nobody_is_spared_without_the_setting() -> None:
     who = endpoint()
     who.succeeded_at = 1000.0
 
-    assert probing.spared_s(who, ProbeRule(5.0), 5.0, NEVER, 1000.0, Random(7)) == 0.0
+    assert pacing.spared_s(who, ProbeRule(5.0), 5.0, NEVER, 1000.0, Random(7)) == 0.0
 
 
 def test_connections_stand_for_a_check_only_so_long() -> None:
@@ -134,23 +134,24 @@ def test_connections_stand_for_a_check_only_so_long() -> None:
     rng, who = Random(7), endpoint()
     who.succeeded_at = 1000.0
 
-    assert probing.spared_s(who, rule, 5.0, 1001.0, 1000.0, rng) == 1.0
-    assert probing.spared_s(who, rule, 5.0, 1000.0, 1000.0, rng) == 0.0
-    firsts = [probing.first_proof_until(rule, 5.0, 1000.0, rng) - 1000.0 for _ in range(1000)]
-    assert min(firsts) < 1.0 and max(firsts) > 59.0
-    later = [probing.proof_until(rule, 5.0, 1000.0, rng) - 1000.0 for _ in range(1000)]
-    assert min(later) >= 48.0 and max(later) <= 72.0
+    assert pacing.spared_s(who, rule, 5.0, 1001.0, 1000.0, rng) == 1.0
+    assert pacing.spared_s(who, rule, 5.0, 1000.0, 1000.0, rng) == 0.0
+    firsts = [pacing.first_proof_until(rule, 5.0, 1000.0, rng) - 1000.0 for _ in range(1000)]
+    assert min(firsts) < 0.5 and max(firsts) > 9.5
+    later = [pacing.proof_until(rule, 5.0, 1000.0, rng) - 1000.0 for _ in range(1000)]
+    assert min(later) >= 8.0 and max(later) <= 12.0
     assert (
-        probing.proof_until(RULE, 5.0, 1000.0, rng) == NEVER == probing.first_proof_until(RULE, 5.0, 0.0, rng)
+        pacing.proof_until(RULE, 5.0, 1000.0, rng) == NEVER == pacing.first_proof_until(RULE, 5.0, 0.0, rng)
     )
 
 
 @pytest.mark.parametrize(
-    "usual_s,want_s", [(0.5, 6.0), (5.0, 60.0), (50.0, 300.0), (300.0, 300.0), (3600.0, 3600.0)]
+    "usual_s,want_s",
+    [(0.5, 1.0), (5.0, 10.0), (50.0, 100.0), (200.0, 300.0), (300.0, 300.0), (3600.0, 3600.0)],
 )
 def test_how_long_connections_stand_for_a_check(usual_s: float, want_s: float) -> None:
-    """Twelve intervals, but not above five minutes: a grown interval shall not hide a pod for an hour."""
-    assert probing.proof_s(usual_s) == pytest.approx(want_s)
+    """Two intervals, but not above five minutes: a grown interval shall not hide a pod for long."""
+    assert pacing.proof_s(usual_s) == pytest.approx(want_s)
 
 
 @pytest.mark.parametrize("every_s", [0.1, 1.0, 4.0, 4.99, 10.0])
@@ -162,7 +163,7 @@ def test_looks_are_few(every_s: float) -> None:
         looks += 1
         while arrivals <= now:
             who.succeeded_at, arrivals = arrivals, arrivals + rng.expovariate(1 / every_s)
-        now += probing.spared_s(who, RULE, 5.0, NEVER, now, rng) or probing.pause_s(who, RULE, 5.0, rng)
+        now += pacing.spared_s(who, RULE, 5.0, NEVER, now, rng) or pacing.pause_s(who, RULE, 5.0, rng)
 
     assert looks <= 2 * 1000
 
@@ -174,16 +175,31 @@ def test_slots() -> None:
     """Checks that are due together begin one after the other; an unused second is not saved up."""
     free_at, begins = float("-inf"), []
     for due in (0.0, 0.0, 0.0, 1.0, 1.0):
-        begin, free_at = probing.slot(free_at, due, RULE)
+        begin, free_at = pacing.slot(free_at, due, RULE)
         begins.append(round(begin, 6))
 
     assert begins == [0.0, 0.05, 0.1, 1.0, 1.05]
 
 
+def test_whose_turn_it_is() -> None:
+    """Newcomers, then suspects and those that are down, then the others; these when they have waited long."""
+    newcomer = endpoint(Status.UNCHECKED, alive=None)
+    failing_newcomer = endpoint(Status.UNCHECKED, streak=1, alive=False)
+    suspect, down, well = endpoint(alive=False), endpoint(Status.UNHEALTHY, alive=False), endpoint()
+    assert pacing.turn(newcomer, 1000.0, 5.0) == BEFORE_ALL
+    assert (
+        pacing.turn(failing_newcomer, 1000.0, 5.0) == 1000.0
+    )  # it must not keep others from their first one
+    assert pacing.turn(suspect, 1000.0, 5.0) == pacing.turn(down, 1000.0, 5.0) == 1000.0
+    assert pacing.turn(well, 1000.0, 5.0) == 1005.0
+
+    assert pacing.turn(well, 1000.0, 5.0) < pacing.turn(suspect, 1006.0, 5.0)
+
+
 def test_without_a_budget_nobody_waits() -> None:
     free_at = float("-inf")
     for _ in range(1000):
-        begin, free_at = probing.slot(free_at, 5.0, ProbeRule(5.0))
+        begin, free_at = pacing.slot(free_at, 5.0, ProbeRule(5.0))
         assert begin == 5.0
 
 
@@ -195,14 +211,14 @@ def checks_of_one(
 ) -> list[tuple[float, int]]:
     """When one sidecar, started at 0, checks which of its pods: the policy, played through."""
     rng, who = Random(seed), endpoint(Status.ASSUMED, alive=None)
-    timers = [(probing.first_s(who, rule, usual_s, rng), pod) for pod in range(pods)]
+    timers = [(pacing.first_s(who, rule, usual_s, rng), pod) for pod in range(pods)]
     heapq.heapify(timers)
     free_at, checks = float("-inf"), []
     while (now := timers[0][0]) < until_s:
-        begin, free_at = probing.slot(free_at, now, rule)
+        begin, free_at = pacing.slot(free_at, now, rule)
         pod = timers[0][1]
         checks.append((begin, pod))
-        heapq.heapreplace(timers, (begin + probing.pause_s(who, rule, usual_s, rng), pod))
+        heapq.heapreplace(timers, (begin + pacing.pause_s(who, rule, usual_s, rng), pod))
     return checks
 
 
@@ -232,7 +248,7 @@ def test_a_fleet_restart_is_no_burst() -> None:
 @pytest.mark.slow
 def test_a_fleet_that_knows_its_size_is_gentle() -> None:
     """With FLEET, a pod gets about two checks a second of 500 sidecars, spread over all the time."""
-    usual_s = probing.interval_s(RULE, Crowd(20, 20, 500))
+    usual_s = pacing.interval_s(RULE, Crowd(20, 20, 500))
     seen = a_fleet_restarts(500, 20, usual_s, 1000.0)
 
     assert sum(seen.values()) / (20 * 1000) == pytest.approx(2.0, rel=0.05)
