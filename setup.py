@@ -10,7 +10,10 @@ setup(
     ext_modules=[
         Extension(
             "proxy.datapath.native._relay",
-            [f"{NATIVE}/{name}" for name in ("_relay.pyx", "relay.c", "worker.c", "pair.c", "wheel.c")],
+            [
+                f"{NATIVE}/{name}"
+                for name in ("_relay.pyx", "relay.c", "worker.c", "pair.c", "connect.c", "wheel.c")
+            ],
             depends=sorted(map(str, NATIVE.glob("*.h"))),
             extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
             extra_link_args=["-pthread"],

@@ -15,9 +15,11 @@ from collections.abc import Callable
 import uvloop
 
 from proxy.clock import SystemClock
-from proxy.datapath.relay import Timeouts
+from proxy.datapath.connector import Connector
+from proxy.datapath.relay import End, Relay, Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.relay_native import NativeEngine, NativeRelay
+from proxy.datapath.sockets import Tuning
 from proxy.observe.counters import ServiceCounters
 
 HOUR = Timeouts(3600.0, 60.0)
@@ -37,25 +39,24 @@ def connected() -> tuple[socket.socket, socket.socket]:
     return one, other
 
 
-async def asyncio_tasks(count: int) -> object:
-    relay = AsyncioRelay(HOUR, ServiceCounters(), SystemClock())
-    return [asyncio.create_task(relay.run(*connected(), _ignore, 0.0)) for _ in range(count)]
+class Deaf:
+    def answered(self, connect_s: float, waited_s: float) -> None: ...
+    def ended(self, end: End) -> None: ...
 
 
-async def native_tasks(count: int) -> object:
-    relay = NativeRelay(NativeEngine(), HOUR, ServiceCounters())
-    return [asyncio.create_task(relay.run(*connected(), _ignore, 0.0)) for _ in range(count)]
-
-
-async def native_callbacks(count: int) -> object:
-    relay = NativeRelay(NativeEngine(), HOUR, ServiceCounters())
+def fill(relay: Relay, count: int) -> Relay:
     for _ in range(count):
-        relay.start(*connected(), _ignore, _ignore, 0.0)
+        client, pod = connected()
+        relay.start(client.detach(), pod, Deaf(), connect_before=0.0, retry_before=0.0)
     return relay
 
 
-def _ignore(_: object) -> None:
-    pass
+async def over_asyncio(count: int) -> Relay:
+    return fill(AsyncioRelay(HOUR, Connector(Tuning()), ServiceCounters(), SystemClock()), count)
+
+
+async def native(count: int) -> Relay:
+    return fill(NativeRelay(NativeEngine(), HOUR, Tuning(), ServiceCounters()), count)
 
 
 def measure(kind: Callable[[int], object], count: int) -> None:
@@ -75,7 +76,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=9000)
     options = parser.parse_args()
-    for each in (asyncio_tasks, native_tasks, native_callbacks):
+    for each in (over_asyncio, native):
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(each, options.pairs))
         process.start()
         process.join()

@@ -86,7 +86,7 @@ class Service:
         check_room: asyncio.Semaphore,
         clock: SystemClock,
         pod: str,
-        make_relay: engines.MakeRelay,
+        engine: engines.Engine,
     ) -> None:
         rng = random.Random()
         self.settings = settings
@@ -96,15 +96,17 @@ class Service:
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         connector = Connector(tuning)
         timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
-        self.relay = make_relay(timeouts, self.pool.counters)
+        self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
         key_of = make_key_of(settings, pod, clock)
-        sessions = Sessions(settings, self.pool, connector, self.relay, clock, key_of)
+        sessions = Sessions(settings, self.pool, self.relay, slots, clock, key_of)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
             tune_listener(sock, tuning)
-        self.listeners = [Listener(settings.name, sock, slots, sessions.serve) for sock in socks]
+        self.listeners = [
+            Listener(settings.name, sock, slots, sessions.begin, engine.accept) for sock in socks
+        ]
         self.prober: Prober | None = None
         if settings.health_check is not HealthCheck.OFF:
             check = make_check(settings, connector.connect)
@@ -203,11 +205,9 @@ class App:
     def _bind(self, cleanup: AsyncExitStack) -> None:
         resolv_conf = ResolvConfFile()
         pod = self._settings.pod_name or socket.gethostname()  # Kubernetes names the host after the pod
-        make_relay = engines.start(self._settings, self._clock, cleanup)
+        engine = engines.start(self._settings, self._clock, cleanup)
         for settings in self._settings.services:
-            service = Service(
-                settings, resolv_conf, self._slots, self._check_room, self._clock, pod, make_relay
-            )
+            service = Service(settings, resolv_conf, self._slots, self._check_room, self._clock, pod, engine)
             self._services.append(service)
             for listener in service.listeners:
                 cleanup.callback(listener.close)

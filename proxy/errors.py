@@ -91,6 +91,12 @@ class NoEndpoint(HeadwayError):
     reason = "no_endpoint"
 
 
+class CutOff(HeadwayError):
+    """The process ended before a pod was chosen."""
+
+    reason = "aborted"
+
+
 class ClientReset(HeadwayError):
     """The client was gone before a pod was chosen for it."""
 

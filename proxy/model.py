@@ -145,6 +145,7 @@ class EndReason(StrEnum):
     HALF_CLOSE_TIMEOUT = "half_close_timeout"
     ABORTED = "aborted"  # by the proxy, which is ending
     IDENTITY_CHANGED = "identity_changed"  # by the proxy: another pod has taken over the address
+    UNCONNECTED = "unconnected"  # the pod could not be reached: the client may go to another
     UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
 
 

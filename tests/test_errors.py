@@ -72,6 +72,7 @@ def test_reasons_are_a_closed_list() -> None:
         "OutOfDescriptors": "out_of_descriptors",
         "OutOfPorts": "out_of_ports",
         "NoEndpoint": "no_endpoint",
+        "CutOff": "aborted",
         "ClientReset": "client_reset",
     }
     assert {each.source for each in kinds} == {"client", "upstream", "internal"}

@@ -189,7 +189,14 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         Setting(duration("10ms", "5m"), "1s", "deadline of one connection attempt"),
     ]
-    connect_attempts: Annotated[int, Setting(count(1, 100), "3", "endpoints tried for one connection")]
+    connect_attempts: Annotated[
+        int,
+        Setting(
+            count(1, 100),
+            "3",
+            "endpoints tried for one connection; refusals do not count while another is hopeful, up to 20",
+        ),
+    ]
     connect_deadline_s: Annotated[
         Seconds,
         Setting(duration("100ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),

@@ -3,15 +3,25 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import NamedTuple
 
 from proxy.config import PREFIX, RelayKind, Settings
+from proxy.datapath.connector import Connector
+from proxy.datapath.listener import Accept, accept
 from proxy.datapath.relay import Relay, Timeouts
 from proxy.datapath.relay_asyncio import AsyncioRelay
+from proxy.datapath.sockets import Tuning
 from proxy.errors import Fault, SettingsError
 from proxy.model import Clock
 from proxy.observe.counters import ServiceCounters
 
-MakeRelay = Callable[[Timeouts, ServiceCounters], Relay]
+
+class Engine(NamedTuple):
+    """What moves the bytes of a process."""
+
+    make_relay: Callable[[Timeouts, Tuning, ServiceCounters], Relay]
+    accept: Accept
+
 
 NOT_BUILT = (
     "the native relay is not built here: it needs a C compiler and Python's headers when Headway is "
@@ -37,15 +47,18 @@ def remark(wanted: RelayKind) -> str:
     return f"{NOT_BUILT}; asyncio's does its work, at a higher price"
 
 
-def start(settings: Settings, clock: Clock, cleanup: AsyncExitStack) -> MakeRelay:
-    """What makes the relay of a service."""
+def start(settings: Settings, clock: Clock, cleanup: AsyncExitStack) -> Engine:
     if chosen(settings.relay) is RelayKind.ASYNCIO:
-        return lambda timeouts, counters: AsyncioRelay(timeouts, counters, clock)
+        return Engine(
+            lambda timeouts, tuning, counters: AsyncioRelay(timeouts, Connector(tuning), counters, clock),
+            accept,
+        )
+    from proxy.datapath.native import _relay
     from proxy.datapath.relay_native import NativeEngine, NativeRelay
 
     engine = NativeEngine(settings.relay_threads, spin=settings.relay_spin)
     cleanup.callback(engine.close)
-    return partial(NativeRelay, engine)
+    return Engine(partial(NativeRelay, engine), lambda listener: _relay.accept(listener.fileno()))
 
 
 def is_built() -> bool:

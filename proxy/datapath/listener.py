@@ -3,12 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from proxy.bind import unbind
 from proxy.model import Clock
-from proxy.tasks import spawn
 
 log = logging.getLogger("headway.listener")
 
@@ -16,6 +14,19 @@ BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
 SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+
+
+Accept = Callable[[socket.socket], int]
+
+
+def accept(listener: socket.socket) -> int:
+    """The descriptor of a new connection, non-blocking; -1 when there is none. Raises OSError."""
+    try:
+        client, _ = listener.accept()
+    except TEMPORARY:
+        return -1
+    client.setblocking(False)
+    return client.detach()
 
 
 class Slots:
@@ -56,18 +67,20 @@ class Listener:
         name: str,
         sock: socket.socket,
         slots: Slots,
-        serve: Callable[[socket.socket], Coroutine[Any, Any, None]],
+        begin: Callable[[int], object],
+        accept: Accept = accept,
     ) -> None:
         self._name = name
         self._sock = sock
         self._slots = slots
-        self._serve = serve
+        self._begin = begin  # takes a slot
+        self._accept = accept
         self._closed = False
         self._silent_until = 0.0
 
     def start(self) -> None:
         if not self._closed:
-            asyncio.get_running_loop().add_reader(self._sock, self._accept)
+            asyncio.get_running_loop().add_reader(self._sock, self._take_all)
 
     def close(self) -> None:
         self._pause()
@@ -77,7 +90,7 @@ class Listener:
     def _pause(self) -> None:
         asyncio.get_running_loop().remove_reader(self._sock)
 
-    def _accept(self) -> None:
+    def _take_all(self) -> None:
         for _ in range(BATCH):
             if self._slots.full:
                 self._warn(f"{self._slots.used} connections open, no room for more: new ones wait")
@@ -85,26 +98,18 @@ class Listener:
                 self._slots.when_free(self.start)
                 return
             try:
-                client, _ = self._sock.accept()
-            except TEMPORARY:
-                return
+                client = self._accept(self._sock)
             except OSError as error:
                 self._warn(f"cannot accept ({error.strerror}): trying again every {BREATH_S:g} s")
                 self._pause()
                 asyncio.get_running_loop().call_later(BREATH_S, self.start)
                 return
-            client.setblocking(False)
-            self._slots.take()
-            spawn(self._run(client), name=self._name)
+            if client < 0:
+                return
+            self._begin(client)
 
     def _warn(self, problem: str) -> None:
         now = self._slots.clock.now()
         if now >= self._silent_until:
             self._silent_until = now + SAY_EVERY_S
             log.warning("%s: %s", self._name, problem)
-
-    async def _run(self, client: socket.socket) -> None:
-        try:
-            await self._serve(client)
-        finally:
-            self._slots.release()

@@ -1,22 +1,41 @@
-"""What a relay is: it moves bytes between two connected sockets until both are done, and nothing else."""
+"""What a relay is: it connects a client to a pod, and moves bytes between them until both are done."""
 
 import socket
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from proxy.model import EndReason
+from proxy.errors import ConnectError
+from proxy.model import Address, EndReason
 
 
 class End(msgspec.Struct, frozen=True):
-    """How a relayed connection ended. `pod_first`: whether the pod was the first to end it."""
+    """How a relayed connection ended. `pod_first`: whether the pod was the first to end it.
+
+    With `error` there was none: no pod took it, no byte flowed, and `client` is the client's descriptor as it
+    was handed over.
+    """
 
     reason: EndReason
-    to_pod: int
-    from_pod: int
-    pod_first: bool
-    client: socket.socket | None = None  # with UNTOUCHED: the client's socket, as it was handed over
+    to_pod: int = 0
+    from_pod: int = 0
+    pod_first: bool = False
+    connect_s: float = 0.0  # how long the pod took to accept; 0 = it has not, or came connected
+    client: int = -1
+    error: ConnectError | None = None
+
+
+class Ear(Protocol):
+    """Who hears of one connection. Never called before start() has returned."""
+
+    def answered(self, connect_s: float, waited_s: float) -> None:
+        """Once, with the pod's first byte: how long it took to accept, and how many seconds after the
+        client's first word that byte came, be it a byte or only its FIN; or after the connect, when the pod
+        speaks first.
+        """
+
+    def ended(self, end: End) -> None:
+        """Once; both sockets are closed, but for a client that is given back."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -27,24 +46,28 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Relay(Protocol):
-    async def run(
+    def start(
         self,
-        client: socket.socket,
-        pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
+        client: int,
+        pod: Address | socket.socket,
+        ear: Ear,
+        *,
+        connect_before: float,
         retry_before: float,
         owner: object = None,
-    ) -> End:
-        """Take over both sockets and return when both are closed. `owner` is who they belong to, for abort().
+    ) -> object:
+        """Take over the client, the descriptor of a non-blocking socket, and bring it together with `pod`: an
+        address, or a connected socket.
 
-        `on_pod_byte` is called once, with the pod's first byte: how many seconds after the client's first
-        word that came, be it a byte or only its FIN; or after the relay took over, when the pod speaks first.
-        Until the time `retry_before`, an end or reset by the pod before any byte flowed gives the client's
-        socket back (0 = never).
+        A pod that is not reached until the time `connect_before` gives the client back; until
+        `retry_before` one that ends or resets before any byte flowed does so as well (0 = never). `owner` is
+        who they belong to, for abort().
         """
 
     def account(self) -> None:
         """Bring the byte counters up to now."""
 
     def abort(self, reason: EndReason = EndReason.ABORTED, owner: object = None) -> None:
-        """Reset every connection, or those of one owner."""
+        """Reset every connection, or those of one owner. With a reason other than ABORTED, clients that are
+        not connected yet are given back.
+        """

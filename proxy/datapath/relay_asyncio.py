@@ -1,271 +1,129 @@
-"""The relay over uvloop's transports: each chunk goes to the other side as the very object it came in.
-
-RFC 9293 3.6: a FIN closes one direction only. Each is passed on when it comes; the connection ends with the
-second one. A reset is passed on as a reset. A side that does not read stops the other from being read.
-"""
+"""The relay over uvloop's transports, for where there is no compiler."""
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import cast
+from functools import partial
 
-from proxy.datapath.relay import End, Timeouts
-from proxy.datapath.sockets import arm_reset, reset
-from proxy.model import Clock, EndReason
+from proxy.datapath.connector import Connector
+from proxy.datapath.pair_asyncio import Pair
+from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.sockets import handshake_s, reset
+from proxy.errors import ConnectError, IdentityChanged, ResetEarly
+from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
+from proxy.tasks import spawn
 
 SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
 SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
-
-
-class _Side(asyncio.Protocol):
-    """One socket of a pair. `forward` takes what it received."""
-
-    __slots__ = (*("early", "finished", "forward", "open", "other", "pair", "received", "sock", "transport"),)
-
-    other: "_Side"
-    transport: asyncio.Transport
-
-    def __init__(self, pair: "_Pair", sock: socket.socket) -> None:
-        self.pair = pair
-        self.sock = sock
-        self.received = 0
-        self.open = False  # from connection_made to connection_lost
-        self.finished = False  # its FIN has come
-        self.early: list[bytes] = []  # uvloop may deliver before the other side has its transport
-        self.forward: Callable[[bytes], None] = self.early.append
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.open = True
-
-    def data_received(self, data: bytes) -> None:
-        self.received += len(data)
-        self.forward(data)
-
-    def eof_received(self) -> bool:
-        self.finished = True
-        self.pair.finished(self)
-        return True  # it may still be written to
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.open = False
-        self.pair.lost(self)
-
-    def pause_writing(self) -> None:
-        if self.other.open and not self.other.transport.is_closing():
-            self.other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.other.open and not self.other.transport.is_closing():
-            self.other.transport.resume_reading()
-
-    def unsent(self) -> int:
-        return self.transport.get_write_buffer_size() if self.open else 0
-
-
-class _Pair:
-    """Two sides and how they ended. The relay holds it until both transports are gone:
-    uvloop corrupts the heap when a half-closed one is dropped without close().
-    """
-
-    __slots__ = (
-        *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "owner", "pod"),
-        *("pod_first", "progress", "quiet_since", "retry_before", "started", "waiting_since"),
-    )
-
-    def __init__(
-        self,
-        client: socket.socket,
-        pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
-        retry_before: float,
-        owner: object,
-        clock: Clock,
-    ) -> None:
-        self.client, self.pod = _Side(self, client), _Side(self, pod)
-        self.client.other, self.pod.other = self.pod, self.client
-        self.on_pod_byte = on_pod_byte
-        self.retry_before = retry_before
-        self.owner = owner
-        self.clock = clock
-        self.started = False
-        self.ending: EndReason | None = None
-        self.pod_first = False
-        self.given_back: socket.socket | None = None
-        self.counted = (0, 0)  # bytes to and from the pod that the counters have
-        self.progress: tuple[object, ...] = (0, 0, False, None)  # as the last sweep saw it
-        self.quiet_since = self.waiting_since = clock.now()
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: self.pod, self.pod.sock)
-        # A pod that was gone before this began has shown it by now, and nothing of the client's is read yet.
-        gone = self.pod.finished or self.pod.transport.is_closing()
-        if gone and self.ending is None and self._untouched():
-            self.started = True
-            self._give_back()
-            return
-        await loop.connect_accepted_socket(lambda: self.client, self.client.sock)
-        self.started = True
-        if self.ending is None:
-            self._catch_up()
-        else:  # by abort(), when only one side could be reset
-            self.end(self.ending, reset=True)
-
-    def _catch_up(self) -> None:
-        """Pass on what came before both sides had their transports. One that is lost takes no bytes."""
-        self.client.forward, self.pod.forward = self._first_from_client, self._first_from_pod
-        for side in (self.pod, self.client):  # in this order: no pod has answered what it has not got yet
-            for chunk in side.early if side.other.open else ():
-                side.forward(chunk)
-            side.early.clear()
-        for side in (self.client, self.pod):
-            if side.finished:
-                self.finished(side)
-            if not side.open:
-                self.lost(side)
-
-    def _first_from_client(self, data: bytes) -> None:
-        self.client.forward = self.pod.transport.write
-        self.waiting_since = self.clock.now()
-        self.pod.transport.write(data)
-
-    def _first_from_pod(self, data: bytes) -> None:
-        self.pod.forward = self.client.transport.write
-        self.on_pod_byte(self.clock.now() - self.waiting_since)
-        self.client.transport.write(data)
-
-    def finished(self, side: _Side) -> None:
-        """`side` sent its FIN."""
-        if not self.started or self.ending is not None:
-            return
-        if side is self.pod and self._untouched():
-            self._give_back()
-        elif side.other.finished:
-            self.end(EndReason.COMPLETED)
-        else:
-            self.pod_first = side is self.pod
-            if not (self.pod_first or side.received):
-                self.waiting_since = self.clock.now()  # its FIN is all the client has to say
-            if side.other.open:
-                side.other.transport.write_eof()
-
-    def lost(self, side: _Side) -> None:
-        """The transport of `side` is gone: by a reset, or because this pair ends."""
-        if not self.started:
-            return
-        if self.ending is None:
-            if not side.other.finished:
-                self.pod_first = side is self.pod
-            if side is self.pod and self._untouched():
-                self._give_back()
-            else:
-                self.end(EndReason.POD_RESET if side is self.pod else EndReason.CLIENT_RESET, reset=True)
-        self._settle()
-
-    def _settle(self) -> None:
-        if not (self.client.open or self.pod.open or self.done.done()):
-            self.done.set_result(None)
-
-    def end(self, reason: EndReason, *, reset: bool = False) -> None:
-        """Close both sides, after what is still to be sent; or at once, by a reset."""
-        if self.ending is None or (reset and self.ending is EndReason.COMPLETED):  # which was cut short
-            self.ending = reason
-        for side in (self.client, self.pod):
-            if side.open and reset:
-                arm_reset(side.sock)
-                side.transport.abort()
-            elif side.open:
-                side.transport.close()
-
-    def _untouched(self) -> bool:
-        nothing = not (self.client.received or self.pod.received or self.client.finished)
-        return nothing and self.clock.now() < self.retry_before
-
-    def _give_back(self) -> None:
-        """Free the client from its transport, if any: a second descriptor outlives the first one's close."""
-        try:
-            self.given_back = self.client.sock.dup() if self.client.open else self.client.sock
-        except OSError:  # no descriptor left
-            self.end(EndReason.POD_RESET, reset=True)
-            return
-        self.ending, self.pod_first = EndReason.UNTOUCHED, True
-        for side in (self.client, self.pod):
-            if side.open:
-                side.transport.abort()
-        self._settle()
-
-    def expire(self, timeouts: Timeouts, now: float) -> None:
-        """End the pair when nothing has moved for too long; a FIN is a move too."""
-        unsent = self.client.unsent() + self.pod.unsent()
-        half = self.client.finished or self.pod.finished
-        progress = self.client.received + self.pod.received, unsent, half, self.ending
-        if progress != self.progress:
-            self.progress, self.quiet_since = progress, now
-            return
-        limit = timeouts.half_close_s if half or self.ending else timeouts.idle_s
-        if limit and now - self.quiet_since >= limit:
-            stuck = half or self.ending is not None or unsent > 0
-            reason = EndReason.HALF_CLOSE_TIMEOUT if half else EndReason.IDLE_TIMEOUT
-            self.end(reason, reset=stuck)
-
-    def abandon(self, forget: Callable[["_Pair"], None]) -> None:
-        """Close whatever there is of a pair that could not start, or whose caller is gone."""
-        self.started = True
-        self.done = asyncio.get_running_loop().create_future()  # the caller's was cancelled with it
-        self.done.add_done_callback(lambda _: forget(self))
-        for side in (self.client, self.pod):
-            if side.sock.fileno() < 0:  # uvloop closes one whose start is cancelled, without a word
-                side.open = False
-            elif not hasattr(side, "transport"):
-                reset(side.sock)
-        if self.given_back is not None:
-            reset(self.given_back)
-        self.end(EndReason.ABORTED, reset=True)
-        self._settle()
-
-    def untie(self) -> None:
-        """Cut the cycles, so that the pair goes at once and not with some later garbage collection."""
-        for side in (self.client, self.pod):
-            del side.other, side.pair, side.forward
-            if hasattr(side, "transport"):
-                del side.transport
+SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
 
 
 class AsyncioRelay:
     """The relay of one service."""
 
-    def __init__(self, timeouts: Timeouts, counters: ServiceCounters, clock: Clock) -> None:
+    def __init__(
+        self, timeouts: Timeouts, connector: Connector, counters: ServiceCounters, clock: Clock
+    ) -> None:
         self._timeouts = timeouts
+        self._connector = connector
         self._counters = counters
         self._clock = clock
-        self._pairs: set[_Pair] = set()
+        self._pairs: set[Pair] = set()
+        self._connecting: dict[asyncio.Task[None], object] = {}  # whose they are
+        self._given_up: dict[asyncio.Task[None], EndReason] = {}
         limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
         self._sweep_s = min(max(min(limits) / SWEEPS, SWEEP_MIN_S), SWEEP_MAX_S) if limits else 0.0
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def run(
+    def start(
         self,
-        client: socket.socket,
-        pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
+        client: int,
+        pod: Address | socket.socket,
+        ear: Ear,
+        *,
+        connect_before: float,
         retry_before: float,
         owner: object = None,
-    ) -> End:
-        pair = _Pair(client, pod, on_pod_byte, retry_before, owner, self._clock)
+    ) -> None:
+        if isinstance(pod, Address):
+            story = self._connect_and_relay(client, pod, ear, connect_before, retry_before, owner)
+            self._connecting[spawn(story, name="relay")] = owner
+        else:
+            pair = self._pair(client, pod, ear, 0.0, retry_before, owner)
+            spawn(self._relay(pair, ear, 0.0), name="relay")
+
+    async def _connect_and_relay(
+        self,
+        client: int,
+        address: Address,
+        ear: Ear,
+        connect_before: float,
+        retry_before: float,
+        owner: object,
+    ) -> None:
+        try:
+            pod, connect_s = await self._connect(address, connect_before)
+        except ConnectError as error:
+            ear.ended(End(EndReason.UNCONNECTED, client=client, error=error))
+        except asyncio.CancelledError:
+            ear.ended(self._give_up(client))
+        else:
+            pair = self._pair(client, pod, ear, connect_s, retry_before, owner)
+            await self._relay(pair, ear, connect_s)
+
+    async def _connect(self, address: Address, before: float) -> tuple[socket.socket, float]:
+        """A connected socket, and how long that took. Raises ConnectError."""
+        started = self._clock.now()
+        try:
+            sock = await self._connector.connect(address, before - started)
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._connecting.pop(task, None)
+        took_s = self._clock.now() - started
+        return sock, took_s if took_s < SUSPECT_S else handshake_s(sock) or took_s
+
+    def _give_up(self, client: int) -> End:
+        """The connect was cancelled, by abort() or because the process ends."""
+        task = asyncio.current_task()
+        assert task is not None
+        reason = self._given_up.pop(task, EndReason.ABORTED)
+        if reason is EndReason.IDENTITY_CHANGED:
+            return End(reason, client=client, error=IdentityChanged("another pod has its address now"))
+        reset(client)
+        return End(reason)
+
+    def _pair(
+        self, client: int, pod: socket.socket, ear: Ear, connect_s: float, retry_before: float, owner: object
+    ) -> Pair:
+        near = socket.socket(fileno=client)
+        near.setblocking(False)
+        pair = Pair(near, pod, partial(ear.answered, connect_s), retry_before, owner, self._clock)
         self._pairs.add(pair)
         self._schedule()
+        return pair
+
+    async def _relay(self, pair: Pair, ear: Ear, connect_s: float) -> None:
         try:
             await pair.start()
             await pair.done
         except BaseException:
             pair.abandon(self._forget)
             raise
+        client, pod, given_back = pair.client, pair.pod, pair.given_back
         self._forget(pair)
         assert pair.ending is not None
-        return End(pair.ending, pair.client.received, pair.pod.received, pair.pod_first, pair.given_back)
+        ear.ended(
+            End(
+                pair.ending,
+                client.received,
+                pod.received,
+                pair.pod_first,
+                connect_s,
+                -1 if given_back is None else given_back.detach(),
+                None if given_back is None else ResetEarly("ended before a byte flowed"),
+            )
+        )
 
     def account(self) -> None:
         for pair in self._pairs:
@@ -275,14 +133,18 @@ class AsyncioRelay:
         for pair in self._pairs:
             if owner is None or pair.owner is owner:
                 pair.end(reason, reset=True)
+        for task, whose in self._connecting.items():
+            if owner is None or whose is owner:
+                self._given_up[task] = reason
+                task.cancel()
 
-    def _count(self, pair: _Pair) -> None:
+    def _count(self, pair: Pair) -> None:
         now = (pair.client.received, pair.pod.received)
         self._counters.bytes_to_pods += now[0] - pair.counted[0]
         self._counters.bytes_from_pods += now[1] - pair.counted[1]
         pair.counted = now
 
-    def _forget(self, pair: _Pair) -> None:
+    def _forget(self, pair: Pair) -> None:
         self._count(pair)
         self._pairs.discard(pair)
         pair.untie()

@@ -8,15 +8,14 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
-from functools import partial
 from weakref import finalize
 
 from proxy.datapath.native import _relay
 from proxy.datapath.native._relay import Pair
-from proxy.datapath.relay import End, Timeouts
-from proxy.datapath.sockets import reset
-from proxy.model import EndReason
+from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.sockets import Tuning, reset
+from proxy.errors import ConnectError, IdentityChanged, ResetEarly, connect_error
+from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 
 log = logging.getLogger("headway.relay")
@@ -27,6 +26,7 @@ REASONS = {
     _relay.POD_RESET: EndReason.POD_RESET,
     _relay.IDLE_TIMEOUT: EndReason.IDLE_TIMEOUT,
     _relay.HALF_CLOSE_TIMEOUT: EndReason.HALF_CLOSE_TIMEOUT,
+    _relay.UNCONNECTED: EndReason.UNCONNECTED,
     _relay.UNTOUCHED: EndReason.UNTOUCHED,
     _relay.ABORTED: EndReason.ABORTED,
     _relay.ABORTED + 1: EndReason.IDENTITY_CHANGED,
@@ -40,15 +40,21 @@ class NativeEngine:
     def __init__(self, threads: int = 1, *, spin: bool = False) -> None:
         self._engine = _relay.Engine(threads, spin)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._engine, self._hear)
+        self._loop.add_reader(self._engine, self._engine.hear)
         self._unsent = False
         self._stop = finalize(self, self._engine.stop)  # at the latest when the process ends
 
     def start(
-        self, pair: Pair, service: _relay.Service, client: socket.socket, pod: socket.socket, before: float
+        self,
+        pair: Pair,
+        service: _relay.Service,
+        client: int,
+        pod: Address | socket.socket,
+        connect_before: float,
+        retry_before: float,
     ) -> None:
-        local = client.family == socket.AF_UNIX
-        self._engine.start(pair, service, client.detach(), pod.detach(), local, before)
+        fd, address = (-1, pod) if isinstance(pod, Address) else (pod.detach(), None)
+        self._engine.start(pair, service, client, fd, address, connect_before, retry_before)
         self._send_soon()
 
     def abort(self, pair: Pair, reason: EndReason) -> None:
@@ -63,7 +69,7 @@ class NativeEngine:
         """Reset every connection, and end the threads."""
         self._loop.remove_reader(self._engine)
         self._stop()
-        self._hear()
+        self._engine.hear()
 
     def _send_soon(self) -> None:
         """Once for all that this turn of the loop brings."""
@@ -75,54 +81,33 @@ class NativeEngine:
         self._unsent = False
         self._engine.flush()
 
-    def _hear(self) -> None:
-        first_bytes, ends = self._engine.news()
-        for first_byte in first_bytes:
-            _tell(first_byte[0].relay.heard_first_byte, *first_byte)
-        for end in ends:
-            _tell(end[0].relay.heard_end, *end)
-
 
 class NativeRelay:
     """The relay of one service."""
 
-    def __init__(self, engine: NativeEngine, timeouts: Timeouts, counters: ServiceCounters) -> None:
+    def __init__(
+        self, engine: NativeEngine, timeouts: Timeouts, tuning: Tuning, counters: ServiceCounters
+    ) -> None:
         self._engine = engine
-        self._service = _relay.Service(timeouts.idle_s, timeouts.half_close_s)
+        self._service = _relay.Service(
+            timeouts.idle_s, timeouts.half_close_s, tuning.keepalive_s, tuning.user_timeout_s
+        )
         self._counters = counters
         self._counted = (0, 0)  # bytes to and from the pods that the counters have
         self._pairs: set[Pair] = set()
 
-    async def run(
-        self,
-        client: socket.socket,
-        pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
-        retry_before: float,
-        owner: object = None,
-    ) -> End:
-        ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        pair = self.start(client, pod, on_pod_byte, partial(_settle, ended), retry_before, owner)
-        try:
-            return await ended
-        except BaseException:
-            self._forsake(pair)
-            if ended.done() and not ended.cancelled():
-                _drop(ended.result())
-            raise
-
     def start(
         self,
-        client: socket.socket,
-        pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
-        on_end: Callable[[End], None],
+        client: int,
+        pod: Address | socket.socket,
+        ear: Ear,
+        *,
+        connect_before: float,
         retry_before: float,
         owner: object = None,
     ) -> Pair:
-        """The same as run(), without a task: `on_end` is called once, and never before this returns."""
-        pair = Pair(self, owner, on_pod_byte, on_end)
-        self._engine.start(pair, self._service, client, pod, retry_before)
+        pair = Pair(self, owner, ear)
+        self._engine.start(pair, self._service, client, pod, connect_before, retry_before)
         self._pairs.add(pair)
         return pair
 
@@ -142,48 +127,39 @@ class NativeRelay:
         """End it by a FIN on both sides, once what was read is sent. What comes meanwhile is not read."""
         self._engine.leave(pair, reason)
 
-    def _forsake(self, pair: Pair) -> None:
-        """Nobody waits for it any more."""
-        pair.owner = pair.on_pod_byte = pair.on_end = None
-        self._engine.abort(pair, EndReason.ABORTED)
-
-    # --- what the engine tells ------------------------------------------------------------------
-
-    def heard_first_byte(self, pair: Pair, waited_s: float) -> None:
-        if pair.on_pod_byte is not None:
-            pair.on_pod_byte(waited_s)
-
     def heard_end(
-        self, pair: Pair, reason: int, to_pod: int, from_pod: int, pod_first: bool, client: int, error: int
+        self,
+        pair: Pair,
+        reason: int,
+        to_pod: int,
+        from_pod: int,
+        pod_first: bool,
+        connect_s: float,
+        client: int,
+        error: int,
     ) -> None:
+        """What the engine tells."""
         self._pairs.discard(pair)
-        self.account()
+        why = REASONS[reason]
+        if client >= 0:
+            pair.ear.ended(_given_back(why, connect_s, client, error))
+            return
         if error:
             log.error("a connection could not be watched, and was reset: %s", os.strerror(error))
-        given_back = None
-        if client >= 0:
-            given_back = socket.socket(fileno=client)
-            given_back.setblocking(False)
-        end = End(REASONS[reason], to_pod, from_pod, pod_first, given_back)
-        (pair.on_end or _drop)(end)
+        pair.ear.ended(End(why, to_pod, from_pod, pod_first, connect_s))
 
 
-def _settle(ended: asyncio.Future[End], end: End) -> None:
-    if not ended.done():
-        ended.set_result(end)
-    else:  # cancelled, and who waited for it does not know yet
-        _drop(end)
+def _given_back(reason: EndReason, connect_s: float, client: int, error: int) -> End:
+    """The end of a connection that no pod took."""
+    if reason is EndReason.ABORTED:
+        reset(client)
+        return End(reason)
+    return End(reason, pod_first=True, connect_s=connect_s, client=client, error=_why(reason, error))
 
 
-def _drop(end: End) -> None:
-    """Nobody wants to know; a client that was given back is not left open."""
-    if end.client is not None:
-        reset(end.client)
-
-
-def _tell(hear: Callable[..., None], *news: object) -> None:
-    """Who cannot bear the news keeps nobody else's away."""
-    try:
-        hear(*news)
-    except Exception:
-        log.exception("somebody could not bear the news of a connection")
+def _why(reason: EndReason, error: int) -> ConnectError:
+    if reason is EndReason.UNCONNECTED:
+        return connect_error(OSError(error, os.strerror(error)))
+    if reason is EndReason.UNTOUCHED:
+        return ResetEarly("ended before a byte flowed")
+    return IdentityChanged("another pod has its address now")

@@ -1,33 +1,28 @@
-"""The story of one connection: find an endpoint, connect, relay, report."""
+"""The story of one connection: find an endpoint, let the relay connect and serve, report; or try another."""
 
-import asyncio
+import logging
 import socket
+from asyncio import timeout
+from collections.abc import Callable
+from typing import Any
 
 from proxy.config import ServiceSettings
-from proxy.datapath.connector import Connector
 from proxy.datapath.hash_key import KeyOf
+from proxy.datapath.listener import Slots
 from proxy.datapath.relay import End, Relay
-from proxy.datapath.sockets import handshake_s, reset
-from proxy.errors import (
-    ConnectError,
-    ConnectTimeout,
-    DeadlinePassed,
-    HeadwayError,
-    IdentityChanged,
-    NoEndpoint,
-    ResetEarly,
-)
+from proxy.datapath.sockets import reset
+from proxy.errors import ConnectError, ConnectTimeout, CutOff, DeadlinePassed, HeadwayError, NoEndpoint
 from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
 from proxy.observe.access import AccessRecord
 from proxy.policy import load, retry
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Lease, Pool
+from proxy.tasks import spawn
 
-SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
+log = logging.getLogger("headway.session")
+
 WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
-
-Tried = dict[Endpoint, ConnectError | None]  # each with how it failed
 
 
 class Sessions:
@@ -37,121 +32,200 @@ class Sessions:
         self,
         settings: ServiceSettings,
         pool: Pool,
-        connector: Connector,
         relay: Relay,
+        slots: Slots,
         clock: Clock,
         key_of: KeyOf | None = None,
     ) -> None:
-        self._settings = settings
-        self._pool = pool
-        self._connector = connector
-        self._relay = relay
-        self._counters = pool.counters
-        self._clock = clock
-        self._key_of = key_of  # for a balancer that hashes
+        self.settings = settings
+        self.pool = pool
+        self.relay = relay
+        self.slots = slots
+        self.counters = pool.counters
+        self.clock = clock
+        self.key_of = key_of  # for a balancer that hashes
+        self.connect_timeout_s = min(settings.connect_timeout_s, settings.connect_deadline_s)
 
-    async def serve(self, client: socket.socket) -> None:
-        """See one accepted connection through to its end."""
-        started = self._clock.now()
-        record = AccessRecord(self._settings.name)
-        self._counters.active += 1
+    def begin(self, client: int) -> "Session":
+        """See one accepted connection through to its end. It holds a slot until then."""
+        self.slots.take()
+        self.counters.active += 1
+        session = Session(self, client)
+        if self.key_of is None and self.pool.members:
+            session.try_next()
+        else:
+            spawn(session.prepare(), name=self.settings.name)
+        return session
+
+
+class Session:
+    """One connection. Where nothing has to be waited for it is no task: the relay's calls move it on."""
+
+    __slots__ = (
+        *("_deadline", "_failures", "_key", "_lease", "_started", "_timed", "_tried", "_under", "client"),
+    )
+
+    def __init__(self, under: Sessions, client: int) -> None:
+        self._under = under
+        self.client = client  # its descriptor; -1 while it is the relay's
+        self._started = under.clock.now()
+        self._deadline = self._started + under.settings.connect_deadline_s
+        self._key = 0
+        self._tried: tuple[Endpoint, ...] = ()
+        self._failures: tuple[ConnectError, ...] = ()  # of those tried, but for the present one
+        self._lease: Lease | None = None
+        self._timed = False  # whether the present pod's connect was counted
+
+    async def prepare(self) -> None:
+        """What may take its time before an endpoint can be chosen."""
         try:
-            await self._find_and_relay(client, record, started + self._settings.connect_deadline_s)
+            if self._under.key_of is not None:
+                self._key = await self._find_key(self._under.key_of)
+            if not self._under.pool.members:
+                await self._wait_for_endpoint()
         except HeadwayError as error:
-            record.outcome, record.detail = error.reason, str(error)
-            if error.source == "client":
-                record.ended_by = "client"
-        finally:
-            self._finish(record, self._clock.now() - started)
+            self._fail(error)
+        except BaseException:
+            self._fail(CutOff("the process ended while it waited"))
+            raise
+        else:
+            self.try_next()
 
-    async def _find_and_relay(self, client: socket.socket, record: AccessRecord, deadline: float) -> None:
-        """Try endpoints until one takes the connection. Raises the last error."""
-        tried: Tried = {}
+    async def _find_key(self, key_of: KeyOf) -> int:
+        sock = socket.socket(fileno=self.client)
         try:
-            key = 0 if self._key_of is None else await self._key_of(client)
-            if not self._pool.members:
-                await self._wait_for_endpoint(deadline)
-            while (again := await self._try_next(client, key, record, tried, deadline)) is not None:
-                client = again
+            return await key_of(sock)
         finally:
-            if client.fileno() >= 0:  # no pod took it; a clean end would pass for an empty reply
-                reset(client)
+            sock.detach()
 
-    async def _wait_for_endpoint(self, deadline: float) -> None:
-        self._counters.waiting += 1
+    async def _wait_for_endpoint(self) -> None:
+        self._under.counters.waiting += 1
         try:
-            async with asyncio.timeout(deadline - self._clock.now()):
-                await self._pool.wait_for_endpoint()
+            async with timeout(self._deadline - self._under.clock.now()):
+                await self._under.pool.wait_for_endpoint()
         except TimeoutError:
             raise NoEndpoint("none was known before the deadline") from None
         finally:
-            self._counters.waiting -= 1
+            self._under.counters.waiting -= 1
 
-    async def _try_next(
-        self, client: socket.socket, key: int, record: AccessRecord, tried: Tried, deadline: float
-    ) -> socket.socket | None:
-        """Try one endpoint. The client's socket if another may be tried, None if the connection has ended."""
-        if self._clock.now() >= deadline - WORTH_TRYING_S:
-            raise NoEndpoint("none was known in time")
-        with self._pool.lease(tried, key) as lease:
-            self._counters.retries += bool(tried)
-            tried[lease.endpoint] = None
-            record.endpoint, record.attempts = lease.endpoint.label, len(tried)
-            try:
-                end = await self._attempt(client, lease, deadline)
-                if end.client is None:
-                    self._conclude(record, lease, end)
-                    return None
-                client = end.client
-                raise ResetEarly("ended before a byte flowed")
-            except ConnectError as error:
-                tried[lease.endpoint] = error
-                lease.failed(error)
-                if not self._may_retry(tried, deadline):
-                    reset(client)
-                    raise
-                return client
+    def try_next(self) -> None:
+        """Try the next endpoint, or give up."""
+        self._guarded(self._attempt)
 
-    def _may_retry(self, tried: Tried, deadline: float) -> bool:
-        if self._clock.now() >= deadline - WORTH_TRYING_S:
-            return False
-        if retry.is_over(tried.values(), self._settings.connect_attempts, self._pool.has_hope(tried)):
-            return False
-        return self._pool.has_other_than(tried) and self._pool.may_retry(tried)  # which may spend: asked last
-
-    async def _attempt(self, client: socket.socket, lease: Lease, deadline: float) -> End:
-        """Connect to the leased endpoint and relay. Raises ConnectError."""
-        started = self._clock.now()
-        due_s = min(self._settings.connect_timeout_s, self._settings.connect_deadline_s)
-        patience_s = min(due_s, deadline - started)
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Whatever happens, the connection comes to an end."""
         try:
-            pod = await self._connector.connect(lease.address, patience_s)
-        except ConnectTimeout as error:
-            if patience_s < due_s - WORTH_TRYING_S:
-                raise DeadlinePassed(f"only {patience_s:.3g} s were left") from error
+            step(*arguments)
+        except HeadwayError as error:
+            self._fail(error)
+        except BaseException:
+            self._fail(HeadwayError("a fault of Headway's, see the log"))
             raise
-        took_s = self._clock.now() - started
-        self._counters.connect_seconds.observe(took_s)
-        if lease.endpoint.replaced:
-            pod.close()
-            raise IdentityChanged("another pod has its address now")
-        lease.connected(took_s if took_s < SUSPECT_S else handshake_s(pod) or took_s)
-        return await self._relay.run(client, pod, lease.succeeded, deadline, lease.endpoint)
 
-    def _conclude(self, record: AccessRecord, lease: Lease, end: End) -> None:
-        """Note how it ended. A clean end is to the pod's credit, as its first byte was; a reset after the
-        client's bytes may be their doing, and one bad request must not eject pods.
+    def _attempt(self) -> None:
+        now = self._under.clock.now()
+        if now >= self._deadline - WORTH_TRYING_S:
+            raise NoEndpoint("none was known in time")
+        lease = self._lease = self._under.pool.lease(self._tried, self._key)
+        self._under.counters.retries += bool(self._tried)
+        self._tried += (lease.endpoint,)
+        self._timed = False
+        client, self.client = self.client, -1
+        self._under.relay.start(
+            client,
+            lease.address,
+            self,
+            connect_before=min(now + self._under.connect_timeout_s, self._deadline),
+            retry_before=self._deadline,
+            owner=lease.endpoint,
+        )
+
+    # --- what the relay tells -------------------------------------------------------------------
+
+    def answered(self, connect_s: float, waited_s: float) -> None:
+        assert self._lease is not None
+        self._note_connect(connect_s)
+        self._lease.succeeded(waited_s)
+
+    def ended(self, end: End) -> None:
+        self._guarded(self._go_on, end)
+
+    def _note_connect(self, connect_s: float) -> None:
+        if connect_s and not self._timed and self._lease is not None:
+            self._timed = True
+            self._under.counters.connect_seconds.observe(connect_s)
+            self._lease.connected(connect_s)
+
+    def _go_on(self, end: End) -> None:
+        """After a failed connect to the next endpoint, if that may be.
+
+        A clean end is to the pod's credit, as its first byte was; a reset after the client's bytes may be
+        their doing, and one bad request must not eject pods.
         """
-        record.to_pod, record.from_pod, record.outcome = end.to_pod, end.from_pod, end.reason
-        if end.reason not in BY_PROXY:
-            record.ended_by = "pod" if end.pod_first else "client"
-        if load.is_unanswered(end.to_pod, end.from_pod, end.pod_first):
-            lease.unanswered()
-        if end.reason is EndReason.COMPLETED:
-            lease.succeeded()
+        lease, self.client = self._lease, end.client
+        assert lease is not None
+        self._note_connect(end.connect_s)
+        if end.error is None:
+            if load.is_unanswered(end.to_pod, end.from_pod, end.pod_first):
+                lease.unanswered()
+            if end.reason is EndReason.COMPLETED:
+                lease.succeeded()
+            self._finish(_record_of(end))
+            return
+        error = self._fault(end.error, lease)
+        self._failures += (error,)
+        lease.failed(error)
+        self._release()
+        if not self._may_retry():
+            raise error
+        self._attempt()
 
-    def _finish(self, record: AccessRecord, seconds: float) -> None:
-        self._counters.active -= 1
-        self._counters.outcomes[record.outcome] += 1
-        self._counters.connection_seconds.observe(seconds)
-        access.write(record, seconds, self._settings.access_log)
+    def _fault(self, error: ConnectError, lease: Lease) -> ConnectError:
+        """A connect that the deadline cut short proves nothing."""
+        patience_s = self._deadline - lease.taken_at
+        if isinstance(error, ConnectTimeout) and patience_s < self._under.connect_timeout_s - WORTH_TRYING_S:
+            return DeadlinePassed(f"only {patience_s:.3g} s were left")
+        return error
+
+    def _may_retry(self) -> bool:
+        pool = self._under.pool
+        if self._under.clock.now() >= self._deadline - WORTH_TRYING_S:
+            return False
+        if retry.is_over(self._failures, self._under.settings.connect_attempts, pool.has_hope(self._tried)):
+            return False
+        return pool.has_other_than(self._tried) and pool.may_retry(self._tried)  # which may spend: asked last
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _fail(self, error: HeadwayError) -> None:
+        """No pod took it; a clean end would pass for an empty reply."""
+        if self.client >= 0:
+            reset(self.client)
+            self.client = -1
+        by = "client" if error.source == "client" else "proxy"
+        self._finish(AccessRecord("", error.reason, ended_by=by, detail=str(error)))
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _finish(self, record: AccessRecord) -> None:
+        self._release()
+        under = self._under
+        seconds = under.clock.now() - self._started
+        under.counters.active -= 1
+        under.counters.outcomes[record.outcome] += 1
+        under.counters.connection_seconds.observe(seconds)
+        under.slots.release()
+        if self._tried:
+            record.endpoint, record.attempts = self._tried[-1].label, len(self._tried)
+        record.service = under.settings.name
+        access.write(record, seconds, under.settings.access_log)
+
+
+def _record_of(end: End) -> AccessRecord:
+    record = AccessRecord("", end.reason, to_pod=end.to_pod, from_pod=end.from_pod)
+    if end.reason not in BY_PROXY:
+        record.ended_by = "pod" if end.pod_first else "client"
+    return record

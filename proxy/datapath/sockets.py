@@ -60,6 +60,7 @@ def handshake_s(sock: socket.socket) -> float | None:
     return None if retransmitted else rtt_us / 1e6
 
 
-def reset(sock: socket.socket) -> None:
-    arm_reset(sock)
-    sock.close()
+def reset(fd: int) -> None:
+    """Close it with a reset."""
+    with socket.socket(fileno=fd) as sock:
+        arm_reset(sock)

@@ -14,7 +14,7 @@ FLOOR_PER_S = 10  # so that a quiet service can retry at all
 TRIED_MOST = 20  # by one connection, refusals included: where half are dead, one in a million fails
 
 
-def is_over(failures: Collection[ConnectError | None], attempts: int, hopeful: bool) -> bool:
+def is_over(failures: Collection[ConnectError], attempts: int, hopeful: bool) -> bool:
     """Whether a connection has had its `attempts`, after these failures. `hopeful`: whether an endpoint is
     left that it has not tried and that nothing speaks against.
 

@@ -1,7 +1,6 @@
 """Tells whose fault it is when connections go badly: one endpoint's, or this pod's own."""
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import NamedTuple
 
 from proxy.policy.endpoint import Endpoint
@@ -21,8 +20,8 @@ class Usual(NamedTuple):
 
 
 def usual(endpoints: Iterable[Endpoint]) -> Usual:
-    took_s = [each.connect_s for each in endpoints if each.connect_s is not None]
-    return Usual(median(took_s) if took_s else 0.0, len(took_s))
+    took_s = sorted(each.connect_s for each in endpoints if each.connect_s is not None)
+    return Usual(took_s[len(took_s) // 2] if took_s else 0.0, len(took_s))
 
 
 def is_slow(connect_s: float, endpoint: Endpoint, usual: Usual) -> bool:

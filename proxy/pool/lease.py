@@ -18,9 +18,9 @@ class Owner(Protocol):
 
 
 class Lease:
-    """The count falls when the block ends, on every path.
+    """Whoever takes it releases it, on every path; as a context, at the block's end.
 
-    Ends with one of succeeded, failed, or neither: the client left before the pod showed what it is.
+    Before that one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
     __slots__ = ("_owner", "address", "connect_s", "endpoint", "probe_since", "reported", "taken_at")
@@ -58,7 +58,10 @@ class Lease:
             self.reported = True
             self._owner.connection_failed(self, error)
 
+    def release(self) -> None:
+        self._owner.release(self)
+
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._owner.release(self)
+        self.release()

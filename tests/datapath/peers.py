@@ -6,14 +6,15 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
-from proxy.datapath.sockets import reset
+from proxy.datapath.sockets import arm_reset
 from proxy.model import Address
 
 MIB = 1 << 20
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen when it connects
 CLOSED_WITHIN_S = 5.0  # takes a millisecond where a core is free
 
 
@@ -65,22 +66,30 @@ class Peer:
         self.sock.close()
 
     def reset(self) -> None:
-        reset(self.sock)
+        arm_reset(self.sock)
+        self.sock.close()
 
 
 def listening(backlog: int = 1024, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
     """A non-blocking listening socket on a free port of loopback."""
     sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
     sock.listen(backlog)
     sock.setblocking(False)
     return sock
 
 
+# One for all: with a listener for each connection, thousands of tests would use up the ports
+# of a minute (TIME_WAIT), and the kernel would search long for one that is left.
+_door = listening()
+
+
 def connected(buffer: int = 0, ip: str = "127.0.0.1") -> tuple[Peer, socket.socket]:
     """A far end at `ip`, and the accepted socket that belongs to it. `buffer` bounds the kernel's part."""
-    with listening() as listener:
+    with listening() if buffer else nullcontext(_door) as listener:
         far = socket.socket()
+        far.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         far.bind((ip, 0))
         for sock in (listener, far) if buffer else ():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)

@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from random import Random
 
 from proxy.clock import SystemClock
-from proxy.datapath.connector import Connector
 from proxy.datapath.hash_key import make_key_of
+from proxy.datapath.listener import Slots
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
-from proxy.datapath.sockets import Tuning
 from proxy.model import Address, Answer, Clock
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
@@ -88,6 +87,22 @@ async def pods(*acts: Act) -> AsyncIterator[list[Pod]]:
             pod.close()
 
 
+class Seat(Slots):
+    """The slot of one session. Tells when that is over."""
+
+    def __init__(self, slots: Slots, over: asyncio.Event) -> None:
+        super().__init__(1, slots.clock)
+        self._slots = slots
+        self._over = over
+
+    def take(self) -> None:
+        self._slots.take()
+
+    def release(self) -> None:
+        self._slots.release()
+        self._over.set()
+
+
 class Scene:
     """One service that knows `addresses` and, unless told, neither checks nor ejects.
 
@@ -103,8 +118,9 @@ class Scene:
         self.pool = Pool(self.settings, self.counters, clock, Random(1))
         self._busy: dict[Endpoint, int] = {}
         self.relay = BY_DEFAULT(Timeouts(60.0, 60.0), self.counters)
-        key_of = make_key_of(self.settings, "this-pod", clock)
-        self.sessions = Sessions(self.settings, self.pool, Connector(Tuning()), self.relay, clock, key_of)
+        self._clock = clock
+        self.slots = Slots(10_000, clock)
+        self.sessions = self._sessions(self.slots)
         self.learn(addresses)
 
     def learn(self, addresses: Iterable[Address]) -> None:
@@ -133,14 +149,37 @@ class Scene:
     async def client(self, ip: str = "127.0.0.1") -> AsyncIterator[tuple[Peer, asyncio.Task[None]]]:
         """A client of the service, with the session that serves it."""
         peer, accepted = connected(ip=ip)
-        session = asyncio.create_task(self.sessions.serve(accepted))
+        session = asyncio.create_task(self.serve(accepted))
         try:
             yield peer, session
         finally:
             peer.close()
-            session.cancel()
-            with suppress(asyncio.CancelledError):
-                await session
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(session), 0.2)
+            if not session.done():
+                self.cut_off()
+            await session
+
+    def cut_off(self) -> None:
+        """What the end of the process does to its connections."""
+        self.relay.abort()
+        for task in asyncio.all_tasks():
+            if task.get_name() == self.settings.name:
+                task.cancel()
+
+    def listen(self, accepted: socket.socket) -> None:
+        """As the listener does it, from the loop."""
+        asyncio.get_running_loop().call_soon(self.sessions.begin, accepted.detach())
+
+    async def serve(self, accepted: socket.socket) -> None:
+        """Returns when its session is over."""
+        over = asyncio.Event()
+        self._sessions(Seat(self.slots, over)).begin(accepted.detach())
+        await over.wait()
+
+    def _sessions(self, slots: Slots) -> Sessions:
+        key_of = make_key_of(self.settings, "this-pod", self._clock)
+        return Sessions(self.settings, self.pool, self.relay, slots, self._clock, key_of)
 
     async def ask(self, question: bytes = b"hello") -> bytes:
         """What a client hears that asks an echoing pod, finishes and waits for the end. Raises when reset."""

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.bind import bind
-from proxy.clock import SystemClock
 from proxy.config import Listen
-from proxy.datapath.listener import Listener, Slots
+from proxy.datapath.listener import Listener
 from tests.datapath.peers import Peer, listening, no_socket_lost
 from tests.datapath.relays import TIMES
 from tests.datapath.scenes import Scene, echoing, pods
@@ -26,8 +25,8 @@ def test_flood() -> None:
         async with no_socket_lost(), pods(*[echoing] * 4) as four:
             scene = Scene((pod.address for pod in four), BALANCER="p2c")
             sock = listening(4096)
-            slots = Slots(count, SystemClock())
-            listener = Listener("web", sock, slots, scene.sessions.serve)
+            slots = scene.slots
+            listener = Listener("web", sock, slots, scene.sessions.begin)
             listener.start()
             everyone_in = asyncio.Barrier(count)
 
@@ -60,7 +59,7 @@ def test_unix_socket(tmp_path: Path) -> None:
         async with pods(echoing) as (pod,):
             scene = Scene([pod.address])
             (sock,) = bind(Listen(path=str(path)), "LISTEN")
-            listener = Listener("web", sock, Slots(5, SystemClock()), scene.sessions.serve)
+            listener = Listener("web", sock, scene.slots, scene.sessions.begin)
             listener.start()
             client = Peer(socket.socket(socket.AF_UNIX))
             client.sock.connect(str(path))

@@ -1,10 +1,15 @@
 """A pod's address is taken over by another pod: no byte of a client's goes to the wrong one."""
 
+import asyncio
+from functools import partial
+
+import pytest
+
 from proxy.model import Address, Answer, AnswerKind, EndReason, Identity, Listed
-from tests.datapath.peers import no_socket_lost
+from tests.datapath.peers import black_hole, no_socket_lost
 from tests.datapath.relays import ENGINES, Bench
-from tests.datapath.scenes import Scene, echoing, pods, silent
-from tests.support import run
+from tests.datapath.scenes import Scene, echoing, pods
+from tests.support import run, until
 
 
 def named(**pods: Address) -> Answer:
@@ -29,28 +34,29 @@ def test_only_its_own_connections_are_ended() -> None:
     run(test())
 
 
-def test_a_connect_under_way_is_not_used() -> None:
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_connect_under_way_is_not_used(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name changes while a client waits for the connect: it is served by another pod, no byte lost."""
 
     async def test() -> None:
-        async with no_socket_lost(), pods(silent, echoing) as (first, second):
-            scene = Scene()
-            scene.pool.apply(named(web0=first.address))
-            slow = scene.sessions._connector.connect
+        monkeypatch.setattr("tests.datapath.scenes.BY_DEFAULT", ENGINES[kind])
+        async with no_socket_lost(), pods(echoing) as (second,):
+            with black_hole() as hole:
+                await serve_another(hole, second.address)
 
-            async def connect_late(address: Address, timeout_s: float) -> object:
-                sock = await slow(address, timeout_s)
-                if address == first.address:
-                    scene.pool.apply(named(web7=first.address, web1=second.address))
-                    scene.pool.apply(named(web1=second.address))
-                    scene.pool.apply(named(web1=second.address))
-                return sock
+    async def serve_another(hole: Address, second: Address) -> None:
+        scene = Scene()
+        scene.pool.roster.on_replaced = partial(scene.relay.abort, EndReason.IDENTITY_CHANGED)
+        scene.pool.apply(named(web0=hole))
+        asking = asyncio.create_task(scene.ask())
+        await until(lambda: scene.leases == 1)
+        await asyncio.sleep(0.01)  # the SYN is out
+        scene.pool.apply(named(web7=hole, web1=second))
+        scene.pool.apply(named(web1=second))
+        scene.pool.apply(named(web1=second))
 
-            scene.sessions._connector.connect = connect_late  # type: ignore[method-assign, assignment]
-
-            assert await scene.ask() == b"hello"
-            assert scene.outcomes == {"completed": 1}
-            assert scene.counters.ejections == {}
-            assert first.accepted[0].sock.recv(10) == b""  # closed again, without a byte
+        assert await asking == b"hello"
+        assert scene.outcomes == {"completed": 1}
+        assert scene.counters.ejections == {}
 
     run(test())

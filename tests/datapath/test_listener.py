@@ -1,7 +1,6 @@
 """Everyone who connects is served, as many at a time as there is room for; accepting never stops for good."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -9,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 import pytest
 
 from proxy.datapath.listener import SAY_EVERY_S, Listener, Slots
+from proxy.tasks import spawn
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.support import FakeClock, run, until
 
@@ -21,16 +21,20 @@ class Door:
         self.slots = slots or Slots(cap, self.clock)
         sock = listening()
         self.where = sock.getsockname()
-        self.listener = Listener("web", sock, self.slots, self.serve)
+        self.listener = Listener("web", sock, self.slots, self.begin)
 
-    async def serve(self, client: socket.socket) -> None:
-        peer = Peer(client)
+    def begin(self, client: int) -> None:
+        self.slots.take()
+        spawn(self._serve(Peer(socket.socket(fileno=client))), name="door")
+
+    async def _serve(self, peer: Peer) -> None:
         try:
             await peer.send(b"!")
             if await peer.rest() == b"crash":
                 raise ValueError("as told")
         finally:
             peer.close()
+            self.slots.release()
 
     @contextmanager
     def clients(self, count: int) -> Iterator[list[Peer]]:
@@ -155,23 +159,6 @@ def test_two_listeners_share_the_room() -> None:
                 assert await greeted(outside, 2) == outside
 
     run(test())
-
-
-def test_a_crash_frees_its_slot(caplog: pytest.LogCaptureFixture) -> None:
-    """A session that crashes is logged, and holds no room after it."""
-
-    async def test() -> None:
-        async with no_socket_lost(), door(cap=1) as it:
-            with it.clients(2) as (first, second):
-                await first.send(b"crash")
-                first.finish()
-
-                assert await second.receive(1) == b"!"
-                assert it.slots.used == 1
-
-    with caplog.at_level(logging.ERROR):
-        run(test())
-    assert "task web crashed" in caplog.text
 
 
 def test_gone_before_it_was_accepted() -> None:

@@ -17,7 +17,7 @@ from proxy.datapath.relay import End
 from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import Peer, connected
-from tests.datapath.relays import NEVER, Bench, native
+from tests.datapath.relays import NEVER, TUNING, Bench, native
 from tests.support import run, until
 from tests.support.virtual import Loopback
 
@@ -26,6 +26,18 @@ if not is_built():
 
 from proxy.datapath.native._relay import Pair
 from proxy.datapath.relay_native import NativeEngine, NativeRelay
+
+
+@dataclass
+class Callbacks:
+    on_pod_byte: Callable[[float], object]
+    on_end: Callable[[End], object]
+
+    def answered(self, connect_s: float, waited_s: float) -> None:
+        self.on_pod_byte(waited_s)
+
+    def ended(self, end: End) -> None:
+        self.on_end(end)
 
 
 @dataclass
@@ -52,8 +64,10 @@ async def begun(
     assert isinstance(relay, NativeRelay)
     (far_client, client), (far_pod, pod) = connected(), connected(16 << 10 if pod_takes_nothing else 0)
     in_the_way = fill(pod) if pod_takes_nothing else 0
-    pair = relay.start(client, pod, on_pod_byte, on_end, 0.0)
-    assert (client.fileno(), pod.fileno()) == (-1, -1)
+    pair = relay.start(
+        client.detach(), pod, Callbacks(on_pod_byte, on_end), connect_before=0.0, retry_before=0.0
+    )
+    assert pod.fileno() == -1
     try:
         yield Begun(relay, counters, far_client, far_pod, pair, in_the_way)
     finally:
@@ -76,7 +90,7 @@ def fill(sock: socket.socket) -> int:
 
 
 def test_without_a_task() -> None:
-    """start() does what run() does, and calls back: with the first byte at once, with the end at the end."""
+    """start() calls back: with the first byte at once, with the end at the end."""
 
     async def test() -> None:
         heard: list[object] = []
@@ -156,7 +170,9 @@ def test_one_who_cannot_bear_the_news(caplog: pytest.LogCaptureFixture) -> None:
         peers = []
         for on_end in (fail, ends.put_nowait):
             (far_client, client), (far_pod, pod) = connected(), connected()
-            NativeRelay(engine, NEVER, ServiceCounters()).start(client, pod, fail, on_end, 0.0)
+            relay = NativeRelay(engine, NEVER, TUNING, ServiceCounters())
+            ear = Callbacks(fail, on_end)
+            relay.start(client.detach(), pod, ear, connect_before=0.0, retry_before=0.0)
             peers += [far_client, far_pod]
         await asyncio.sleep(0.002)
         for peer in peers:

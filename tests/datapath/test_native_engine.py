@@ -18,7 +18,7 @@ from proxy.datapath.relay import End, Timeouts
 from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import address_of, connected, listening, no_socket_lost
-from tests.datapath.relays import NEVER, Bench, native
+from tests.datapath.relays import NEVER, TUNING, Bench, Hearing, native, relay_through
 from tests.support import run, until
 
 if not is_built():
@@ -102,7 +102,7 @@ def test_several_threads() -> None:
     async def test() -> None:
         before = threads()
         counters = ServiceCounters()
-        relay = NativeRelay(NativeEngine(3), NEVER, counters)
+        relay = NativeRelay(NativeEngine(3), NEVER, TUNING, counters)
         async with AsyncExitStack() as open_ones:
             bench = Bench(lambda *_: relay)
             every = [await open_ones.enter_async_context(bench.relayed()) for _ in range(30)]
@@ -127,7 +127,7 @@ def test_the_threads_end_with_the_engine() -> None:
     async def test() -> None:
         (far_client, client), (far_pod, pod) = connected(), connected()
         relay = native(NEVER, ServiceCounters())
-        forgotten = asyncio.create_task(relay.run(client, pod, print, 0.0))
+        forgotten = asyncio.create_task(relay_through(relay, client, pod, Hearing()))
         await far_client.send(b"hello")
         assert await far_pod.receive(5) == b"hello"
         assert len(threads(before)) == 1
@@ -150,7 +150,7 @@ def test_close() -> None:
     async def test() -> None:
         async with no_socket_lost():
             engine = NativeEngine()
-            bench = Bench(lambda timeouts, counters: NativeRelay(engine, timeouts, counters))
+            bench = Bench(lambda timeouts, counters: NativeRelay(engine, timeouts, TUNING, counters))
             async with bench.relayed() as it, bench.relayed() as another:
                 await it.client.send(b"hello")
                 assert await it.pod.receive(5) == b"hello"
@@ -160,6 +160,7 @@ def test_close() -> None:
                     assert await each.reason() is EndReason.ABORTED
                     assert await each.client.was_reset()
                     assert await each.pod.was_reset()
+                it.relay.account()
                 assert it.counters.bytes_to_pods == 5
 
     run(test())
@@ -177,7 +178,7 @@ LEAVE = """
         near = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(2)]
         for sock in near:
             sock.setblocking(False)
-        kept.start(*near, sys.exit, sys.exit, 0.0)
+        kept.start(near[0].detach(), near[1], None, connect_before=0.0, retry_before=0.0)
 
     uvloop.run(main())
 """

@@ -41,6 +41,7 @@ def test_both_directions_at_once(engine: Engine, first: Who) -> None:
         assert end.reason is EndReason.COMPLETED
         sent = (len(early), len(late)) if first == "client" else (len(late), len(early))
         assert (end.to_pod, end.from_pod) == sent
+        it.relay.account()
         assert (it.counters.bytes_to_pods, it.counters.bytes_from_pods) == sent
 
     run(test())

@@ -11,7 +11,7 @@ import pytest
 from proxy.datapath.relay import Relay
 from proxy.model import EndReason
 from tests.datapath.peers import Peer, connected, no_socket_lost
-from tests.datapath.relays import AT_ONCE, TIMES, Bench, Engine
+from tests.datapath.relays import AT_ONCE, TIMES, Bench, Engine, Hearing, relay_through
 from tests.datapath.test_relay import Who, ends
 from tests.support import run, until
 
@@ -154,22 +154,15 @@ def test_cancelled_in_mid_stream_is_a_reset(engine: Engine) -> None:
     run(test())
 
 
-class Ear:
-    """Hears of the pod's first byte. A relay that still has it still has the connection."""
-
-    def __call__(self, waited_s: float) -> None:
-        pass
-
-
 @pytest.mark.parametrize("turns", range(8))
 @pytest.mark.parametrize("how", ["done", "cancelled"])
 def test_what_is_over_is_forgotten(engine: Engine, how: str, turns: int) -> None:
     """A relay keeps nothing of a connection that ended or was cut off, at whatever moment that was."""
 
-    async def connection(relay: Relay) -> weakref.ref[Ear]:
+    async def connection(relay: Relay) -> weakref.ref[Hearing]:
         (client, near_client), (pod, near_pod) = connected(), connected()
-        ear = Ear()
-        task = asyncio.create_task(relay.run(near_client, near_pod, ear, 0.0))
+        ear = Hearing()
+        task = asyncio.create_task(relay_through(relay, near_client, near_pod, ear))
         for _ in range(turns + 1):
             await asyncio.sleep(0)
         if how == "cancelled":

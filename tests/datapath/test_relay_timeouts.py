@@ -41,7 +41,7 @@ def test_idle(engine: Engine, said: bool) -> None:
             end = await it.end()
 
             assert SHORT_S * 0.9 <= watch.seconds() < SOON_S
-            assert (end.reason, end.client) == (EndReason.IDLE_TIMEOUT, None)
+            assert (end.reason, end.client) == (EndReason.IDLE_TIMEOUT, -1)
             assert not await it.client.was_reset()
             assert not await it.pod.was_reset()
 

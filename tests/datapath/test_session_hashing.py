@@ -243,9 +243,9 @@ def test_cut_off_while_it_is_looked_at() -> None:
     async def test() -> None:
         async with no_socket_lost(), pods(silent) as (pod,):
             scene = hashing([pod.address], "sni", patience="1s")
-            async with scene.client() as (peer, session):
+            async with scene.client() as (peer, _):
                 await asyncio.sleep(0.001)
-                session.cancel()
+                scene.cut_off()
 
                 assert await peer.was_reset()
             assert scene.outcomes == {"aborted": 1}

@@ -93,7 +93,7 @@ NO, LATE, CUT = Refused(), ConnectTimeout(), ResetEarly()
     ],
 )
 def test_when_a_connection_has_had_its_attempts(
-    failures: list[ConnectError | None], attempts: int, hopeful: bool, over: bool
+    failures: list[ConnectError], attempts: int, hopeful: bool, over: bool
 ) -> None:
     """Refusals are not counted while there is hope, up to twenty endpoints."""
     assert is_over(failures, attempts, hopeful) is over

@@ -179,7 +179,7 @@ def test_half_of_the_pods_were_never_there() -> None:
 
 def serves(stage: Stage, dead: Collection[int]) -> bool:
     """Whether a connection finds a pod, as a session looks for it."""
-    failures: dict[Endpoint, ConnectError | None] = {}
+    failures: dict[Endpoint, ConnectError] = {}
     while True:
         with stage.pool.lease(failures) as lease:
             if stage.number(lease.endpoint) not in dead:

@@ -1,9 +1,8 @@
 """Brings relay.h to Python, and nothing else. One thread calls it: that of the loop."""
 
-from collections.abc import Callable
-
-from proxy.datapath.relay import End
+from proxy.datapath.relay import Ear
 from proxy.datapath.relay_native import NativeRelay
+from proxy.model import Address
 
 THREADS_MAX: int
 COMPLETED: int
@@ -11,13 +10,19 @@ CLIENT_RESET: int
 POD_RESET: int
 IDLE_TIMEOUT: int
 HALF_CLOSE_TIMEOUT: int
+UNCONNECTED: int
 UNTOUCHED: int
 ABORTED: int  # and all above it: reasons of the caller's own
+
+def accept(listener: int) -> int:
+    """The descriptor of a new connection, non-blocking; -1 when there is none. Raises OSError."""
 
 class Service:
     """What holds for all pairs of one service, and what they have moved."""
 
-    def __init__(self, idle_s: float, half_close_s: float) -> None: ...
+    def __init__(
+        self, idle_s: float, half_close_s: float, keepalive_s: float, user_timeout_s: float
+    ) -> None: ...
     def moved(self) -> tuple[int, int]:
         """Bytes to and from its pods, until now."""
 
@@ -26,16 +31,9 @@ class Pair:
 
     relay: NativeRelay
     owner: object
-    on_pod_byte: Callable[[float], None] | None
-    on_end: Callable[[End], None] | None
+    ear: Ear
 
-    def __init__(
-        self,
-        relay: NativeRelay,
-        owner: object,
-        on_pod_byte: Callable[[float], None],
-        on_end: Callable[[End], None],
-    ) -> None: ...
+    def __init__(self, relay: NativeRelay, owner: object, ear: Ear) -> None: ...
 
 class Engine:
     """The threads. When it is dropped they end, and every pair is reset."""
@@ -50,10 +48,11 @@ class Engine:
         service: Service,
         client: int,
         pod: int,
-        client_is_local: bool,
+        address: Address | None,
+        connect_before_s: float,
         retry_before_s: float,
     ) -> None:
-        """Take over both descriptors; they are closed even when this raises."""
+        """Take over the descriptors. `pod`: of a connected socket; or -1, to connect one to `address`."""
 
     def abort(self, pair: Pair, reason: int) -> None:
         """Reset it; nothing happens if it is over."""
@@ -64,8 +63,8 @@ class Engine:
     def flush(self) -> None:
         """Hand over all these orders since the last time."""
 
-    def news(self) -> tuple[list[tuple[Pair, float]], list[tuple[Pair, int, int, int, bool, int, int]]]:
-        """Of the pods' first bytes: how long each took. Of ends: `reason` to `error` as in relay.h."""
+    def hear(self) -> None:
+        """Tell everyone their news. Who cannot bear it keeps nobody else's away."""
 
     def stop(self) -> None:
         """Reset all pairs and end the threads; the news of it can still be heard."""

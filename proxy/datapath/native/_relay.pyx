@@ -1,10 +1,20 @@
 # cython: language_level=3
 """Brings relay.h to Python, and nothing else. One thread calls it: that of the loop."""
 
+from logging import getLogger
+from socket import if_nametoindex
+
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport uint64_t
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 from posix.unistd cimport close, getpid
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum: AF_INET, AF_INET6
+    int inet_pton(int family, const char *text, void *to)
+    uint16_t htons(uint16_t port)
 
 cdef extern from "relay.h" nogil:
     enum: RELAY_THREADS_MAX
@@ -16,6 +26,7 @@ cdef extern from "relay.h" nogil:
         RELAY_POD_RESET
         RELAY_IDLE_TIMEOUT
         RELAY_HALF_CLOSE_TIMEOUT
+        RELAY_UNCONNECTED
         RELAY_UNTOUCHED
         RELAY_ABORTED
 
@@ -26,16 +37,40 @@ cdef extern from "relay.h" nogil:
     struct pair:
         pass
 
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_port
+        uint32_t sin6_scope_id
+        in6_addr sin6_addr
+    union relay_address:
+        unsigned short family
+        sockaddr_in v4
+        sockaddr_in6 v6
+
+    struct relay_rules:
+        uint64_t idle_ns
+        uint64_t half_close_ns
+        unsigned int keepalive_s
+        unsigned int user_timeout_ms
+
     struct relay_order:
         relay_service *service
         int client
         int pod
-        bint client_is_local
+        relay_address address
+        uint64_t connect_before_ns
         uint64_t retry_before_ns
         void *token
 
     struct relay_news:
         void *token
+        uint64_t connect_ns
         uint64_t waited_ns
         relay_reason reason
         uint64_t to_pod
@@ -44,10 +79,11 @@ cdef extern from "relay.h" nogil:
         int client
         int error
 
-    relay_service *relay_service_open(uint64_t idle_ns, uint64_t half_close_ns)
+    relay_service *relay_service_open(const relay_rules *rules)
     void relay_service_moved(relay_service *service, uint64_t *to_pods, uint64_t *from_pods)
     void relay_service_close(relay_service *service)
 
+    int relay_accept(int listener)
     relay *relay_open(int threads, bint spin)
     int relay_bell(const relay *relay)
     pair *relay_start(relay *relay, const relay_order *order)
@@ -62,7 +98,18 @@ cdef extern from "relay.h" nogil:
 THREADS_MAX = RELAY_THREADS_MAX
 COMPLETED, CLIENT_RESET, POD_RESET = RELAY_COMPLETED, RELAY_CLIENT_RESET, RELAY_POD_RESET
 IDLE_TIMEOUT, HALF_CLOSE_TIMEOUT = RELAY_IDLE_TIMEOUT, RELAY_HALF_CLOSE_TIMEOUT
-UNTOUCHED, ABORTED = RELAY_UNTOUCHED, RELAY_ABORTED
+UNCONNECTED, UNTOUCHED, ABORTED = RELAY_UNCONNECTED, RELAY_UNTOUCHED, RELAY_ABORTED
+
+
+log = getLogger("headway.relay")
+
+
+def accept(int listener):
+    """The descriptor of a new connection, non-blocking; -1 when there is none. Raises OSError."""
+    cdef int client = relay_accept(listener)
+    if client < 0 and errno not in (EAGAIN, EINTR, ECONNABORTED):
+        PyErr_SetFromErrno(OSError)
+    return client
 
 
 cdef uint64_t _ns(double seconds):
@@ -74,8 +121,13 @@ cdef class Service:
 
     cdef relay_service *_service
 
-    def __cinit__(self, double idle_s, double half_close_s):
-        self._service = relay_service_open(_ns(idle_s), _ns(half_close_s))
+    def __cinit__(self, double idle_s, double half_close_s, double keepalive_s, double user_timeout_s):
+        cdef relay_rules rules
+        rules.idle_ns = _ns(idle_s)
+        rules.half_close_ns = _ns(half_close_s)
+        rules.keepalive_s = round(keepalive_s) or keepalive_s > 0
+        rules.user_timeout_ms = round(user_timeout_s * 1000)
+        self._service = relay_service_open(&rules)
         if self._service is NULL:
             raise MemoryError
 
@@ -94,14 +146,12 @@ cdef class Pair:
 
     cdef pair *_pair  # NULL outside of that time
     cdef Service _service  # has to outlive it
-    cdef readonly object relay
-    cdef public object owner, on_pod_byte, on_end
+    cdef readonly object relay, owner, ear
 
-    def __init__(self, relay, owner, on_pod_byte, on_end):
+    def __init__(self, relay, owner, ear):
         self.relay = relay
         self.owner = owner
-        self.on_pod_byte = on_pod_byte
-        self.on_end = on_end
+        self.ear = ear
 
 
 cdef class Engine:
@@ -138,13 +188,16 @@ cdef class Engine:
     def fileno(self):
         return relay_bell(self._relay)
 
-    def start(self, Pair pair not None, Service service not None, int client, int pod,
-              bint client_is_local, double retry_before_s):
+    def start(self, Pair pair not None, Service service not None, int client, int pod, address,
+              double connect_before_s, double retry_before_s):
+        """`pod`: a connected socket; or -1, for one that is to be connected to `address`."""
         cdef relay_order order
+        if pod < 0:
+            _put_address(&order.address, address[0], address[1])
         order.service = service._service
         order.client = client
         order.pod = pod
-        order.client_is_local = client_is_local
+        order.connect_before_ns = _ns(connect_before_s)
         order.retry_before_ns = _ns(retry_before_s)
         order.token = <void *>pair
         pair._pair = relay_start(self._relay, &order)
@@ -164,24 +217,46 @@ cdef class Engine:
     def flush(self):
         relay_flush(self._relay)
 
-    def news(self):
+    def hear(self):
+        """Tell everyone their news. Who cannot bear it keeps nobody else's away."""
         cdef relay_news news
-        first_bytes, ends = [], []
         relay_hear(self._relay)
         while relay_next(self._relay, &news):
             pair = <Pair>news.token
-            if news.reason == RELAY_UNDECIDED:
-                first_bytes.append((pair, news.waited_ns * 1e-9))
-                continue
-            ends.append((pair, <int>news.reason, news.to_pod, news.from_pod, bool(news.pod_first), news.client,
-                         news.error))
-            _let_go(pair)
-        return first_bytes, ends
+            if news.reason != RELAY_UNDECIDED:
+                _let_go(pair)
+            try:
+                _tell(pair, &news)
+            except Exception:
+                log.exception("somebody could not bear the news of a connection")
 
     def stop(self):
         if not self._is_a_fork():
             with nogil:
                 relay_stop(self._relay)
+
+
+cdef _put_address(relay_address *to, str ip, uint16_t port):
+    memset(to, 0, sizeof(relay_address))
+    if inet_pton(AF_INET, ip.encode(), &to.v4.sin_addr) == 1:
+        to.v4.sin_port = htons(port)
+        to.family = AF_INET
+        return
+    host, _, zone = ip.partition("%")  # RFC 4007 11
+    if inet_pton(AF_INET6, host.encode(), &to.v6.sin6_addr) != 1:
+        raise ValueError(f"no IP address: {ip}")
+    to.v6.sin6_port = htons(port)
+    to.v6.sin6_scope_id = if_nametoindex(zone) if zone else 0
+    to.family = AF_INET6
+
+
+cdef _tell(Pair pair, relay_news *news):
+    connect_s = news.connect_ns * 1e-9
+    if news.reason == RELAY_UNDECIDED:
+        pair.ear.answered(connect_s, news.waited_ns * 1e-9)
+    else:
+        pair.relay.heard_end(pair, <int>news.reason, news.to_pod, news.from_pod, bool(news.pod_first), connect_s,
+                             news.client, news.error)
 
 
 cdef _let_go(Pair pair):

@@ -37,9 +37,11 @@ struct side {
 struct pair {
     struct side client, pod;
     struct relay_service *service;
-    uint64_t retry_before_ns;
+    union relay_address address;
+    uint64_t connect_before_ns, retry_before_ns;
+    uint64_t connect_ns;
     uint64_t moved_at;      /* when a byte or a FIN last came or went */
-    uint64_t waiting_since; /* what the pod's first byte is measured from */
+    uint64_t waiting_since; /* what the pod's answer is measured from: first to the connect, then with a byte */
     uint64_t waited_ns;
     struct link all;   /* among all pairs of its thread */
     struct link ready; /* among those that have something to do */
@@ -51,6 +53,7 @@ struct pair {
     enum relay_reason doom;   /* it is to be ended for this, by a reset */
     enum relay_reason farewell; /* or for this, once what was read is sent */
     enum relay_reason reason; /* why it is over */
+    bool connecting; /* until the pod has accepted */
     bool pod_first;
     int error;
     int given_back; /* the client's descriptor, or -1 */
@@ -90,7 +93,7 @@ struct tally {
 };
 
 struct relay_service {
-    uint64_t idle_ns, half_close_ns;
+    struct relay_rules rules;
     struct tally tallies[RELAY_THREADS_MAX];
 };
 
@@ -103,8 +106,12 @@ void pair_release(struct pair *pair);
 void *worker_run(void *worker);
 void worker_queue(struct worker *worker, struct pair *pair); /* let it have its turn */
 
+/* connect.c: 0, or an errno */
+int connect_begin(struct pair *pair);
+int connect_outcome(int fd); /* EINPROGRESS while it is open */
+
 /* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
-int pair_begin(struct worker *worker, struct pair *pair); /* 0, or an errno */
+void pair_begin(struct worker *worker, struct pair *pair);
 void pair_drive(struct worker *worker, struct pair *pair);
 void pair_leave(struct worker *worker, struct pair *pair);
 void pair_expire(struct worker *worker, struct pair *pair);

@@ -31,7 +31,10 @@ static bool is_ending(const struct pair *pair)
 /* When the pair has stood still for too long; UINT64_MAX = never. */
 static uint64_t deadline(const struct pair *pair)
 {
-    uint64_t limit = is_ending(pair) ? pair->service->half_close_ns : pair->service->idle_ns;
+    if (pair->connecting)
+        return pair->connect_before_ns;
+    const struct relay_rules *rules = &pair->service->rules;
+    uint64_t limit = is_ending(pair) ? rules->half_close_ns : rules->idle_ns;
     return limit && limit < UINT64_MAX - pair->moved_at ? pair->moved_at + limit : UINT64_MAX;
 }
 
@@ -216,13 +219,13 @@ static bool is_untouched(const struct worker *worker, const struct pair *pair)
     return silent && (pair->pod.finished || pair->pod.broken) && worker->now < pair->retry_before_ns;
 }
 
-static void give_back(struct worker *worker, struct pair *pair)
+static void give_back(struct worker *worker, struct pair *pair, enum relay_reason reason)
 {
     unwatch(worker, &pair->client);
     pair->given_back = pair->client.fd;
     pair->client.fd = -1;
     pair->pod_first = true;
-    finish(worker, pair, RELAY_UNTOUCHED, true);
+    finish(worker, pair, reason, true);
 }
 
 /* It was reset, and what it said before is passed on as far as that is possible. */
@@ -249,6 +252,38 @@ static void pass_fin(struct side *from)
     to->told = true;
 }
 
+/* --- the connect ---------------------------------------------------------------------------------------------- */
+
+static void fail_to_connect(struct worker *worker, struct pair *pair, int error)
+{
+    pair->error = error;
+    give_back(worker, pair, RELAY_UNCONNECTED);
+}
+
+static void note_connected(struct worker *worker, struct pair *pair)
+{
+    pair->connecting = false;
+    pair->connect_ns = worker->now > pair->waiting_since ? worker->now - pair->waiting_since : 1;
+    pair->waiting_since = pair->moved_at = worker->now;
+    set_timer(worker, pair);
+}
+
+/* Whether there is a connection now. Nothing of the client's was read yet: unless it is gone, it comes back. */
+static bool connected(struct worker *worker, struct pair *pair)
+{
+    if (!pair->connecting)
+        return true;
+    if (pair->client.broken)
+        lose(worker, &pair->client);
+    else if (pair->doom || pair->farewell)
+        give_back(worker, pair, pair->doom ? pair->doom : pair->farewell);
+    else if (pair->pod.broken)
+        fail_to_connect(worker, pair, connect_outcome(pair->pod.fd));
+    else if (pair->pod.writable)
+        note_connected(worker, pair);
+    return !pair->connecting && !pair->reason;
+}
+
 /* --- a pair's turn -------------------------------------------------------------------------------------------- */
 
 static int watch(struct worker *worker, struct side *side)
@@ -261,22 +296,41 @@ static int watch(struct worker *worker, struct side *side)
     return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, side->fd, &event);
 }
 
-int pair_begin(struct worker *worker, struct pair *pair)
+static bool is_local(int fd)
 {
+    int family = AF_UNSPEC;
+    socklen_t size = sizeof family;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
+    return family == AF_UNIX;
+}
+
+void pair_begin(struct worker *worker, struct pair *pair)
+{
+    pair->client.short_is_not_dry = is_local(pair->client.fd); /* a read stops behind descriptors sent along */
     pair->moved_at = worker->now;
     link_append(&worker->pairs, &pair->all);
+    int error = pair->connecting ? connect_begin(pair) : 0;
+    if (error) {
+        fail_to_connect(worker, pair, error);
+        return;
+    }
     set_timer(worker, pair);
-    return watch(worker, &pair->pod) || watch(worker, &pair->client) ? errno : 0;
+    if (watch(worker, &pair->pod) || watch(worker, &pair->client)) {
+        pair->error = errno;
+        pair_end(worker, pair, RELAY_ABORTED);
+    }
 }
 
 void pair_drive(struct worker *worker, struct pair *pair)
 {
+    if (!connected(worker, pair))
+        return;
     /* The pod first: its end may give the client back with all its bytes, and what it says before it has got any
      * is no answer to them. */
     if (!pair->doom)
         pump(worker, &pair->pod);
     if (!pair->doom && is_untouched(worker, pair)) {
-        give_back(worker, pair);
+        give_back(worker, pair, RELAY_UNTOUCHED);
         return;
     }
     if (!pair->doom)
@@ -310,6 +364,13 @@ void pair_expire(struct worker *worker, struct pair *pair)
 {
     if (deadline(pair) > worker->now) {
         set_timer(worker, pair);
+        return;
+    }
+    if (pair->connecting) {
+        /* After a stall the answer may be there, its event not yet taken: the kernel knows. */
+        int error = connect_outcome(pair->pod.fd);
+        if (error)
+            fail_to_connect(worker, pair, error == EINPROGRESS ? ETIMEDOUT : error);
         return;
     }
     bool half = is_ending(pair);

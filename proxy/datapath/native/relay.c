@@ -47,11 +47,11 @@ void pair_release(struct pair *pair)
 
 /* --- services ------------------------------------------------------------------------------------------------- */
 
-struct relay_service *relay_service_open(uint64_t idle_ns, uint64_t half_close_ns)
+struct relay_service *relay_service_open(const struct relay_rules *rules)
 {
     struct relay_service *service = aligned_alloc(_Alignof(struct relay_service), sizeof *service);
     if (service != NULL)
-        *service = (struct relay_service){ .idle_ns = idle_ns, .half_close_ns = half_close_ns };
+        *service = (struct relay_service){ .rules = *rules };
     return service;
 }
 
@@ -181,7 +181,6 @@ static void side_init(struct side *side, struct pair *pair, int fd)
 {
     side->pair = pair;
     side->fd = fd;
-    side->writable = true;
 }
 
 static struct pair *pair_new(const struct relay_order *order)
@@ -191,8 +190,12 @@ static struct pair *pair_new(const struct relay_order *order)
         return NULL;
     side_init(&pair->client, pair, order->client);
     side_init(&pair->pod, pair, order->pod);
-    pair->client.short_is_not_dry = order->client_is_local; /* a read stops behind descriptors sent along */
+    pair->connecting = order->pod < 0;
+    pair->client.writable = true;
+    pair->pod.writable = !pair->connecting;
     pair->service = order->service;
+    pair->address = order->address;
+    pair->connect_before_ns = order->connect_before_ns;
     pair->retry_before_ns = order->retry_before_ns;
     pair->waiting_since = clock_ns();
     pair->token = order->token;
@@ -213,7 +216,8 @@ struct pair *relay_start(struct relay *relay, const struct relay_order *order)
     struct pair *pair = relay->stopped ? NULL : pair_new(order);
     if (pair == NULL) {
         close(order->client);
-        close(order->pod);
+        if (order->pod >= 0)
+            close(order->pod);
         return NULL;
     }
     struct worker *worker = least_loaded(relay);
@@ -288,7 +292,12 @@ bool relay_next(struct relay *relay, struct relay_news *news)
         return false;
     relay->heard = note->next;
     struct pair *pair = note->pair;
-    *news = (struct relay_news){ .token = pair->token, .waited_ns = pair->waited_ns, .client = -1 };
+    *news = (struct relay_news){
+        .token = pair->token,
+        .connect_ns = pair->connect_ns,
+        .waited_ns = pair->waited_ns,
+        .client = -1,
+    };
     if (note->kind == NOTE_END)
         tell_end(relay, pair, news);
     return true;

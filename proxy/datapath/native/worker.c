@@ -109,13 +109,6 @@ static void look_at_timers(struct worker *worker)
         pair_expire(worker, of_timer(link));
 }
 
-static void begin(struct worker *worker, struct pair *pair)
-{
-    pair->error = pair_begin(worker, pair);
-    if (pair->error)
-        pair_end(worker, pair, RELAY_ABORTED);
-}
-
 /* Unless it is over already. */
 static void end(struct worker *worker, struct pair *pair, enum note_kind how)
 {
@@ -131,7 +124,7 @@ static void end(struct worker *worker, struct pair *pair, enum note_kind how)
 static void obey(struct worker *worker, const struct note *note)
 {
     if (note->kind == NOTE_START)
-        begin(worker, note->pair);
+        pair_begin(worker, note->pair);
     else
         end(worker, note->pair, note->kind);
 }

@@ -149,6 +149,8 @@ struct session {
     bool aborted;  /* or it will be */
     bool left;     /* likewise, gently */
     bool quick;    /* of the service with short timeouts */
+    bool refuses;  /* its first pod is not there any more */
+    int door;      /* where its pod listens, and the engine connects to; or -1 */
     int twin;      /* a second descriptor of a socket of the engine's, as a child process has them; or -1 */
     enum relay_reason reason;
     struct relay_news news;
@@ -175,22 +177,38 @@ static void bound(int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }
 
+static int bind_door(struct sockaddr_in *address, bool small)
+{
+    socklen_t size = sizeof *address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    *address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    if (small)
+        bound(listener);
+    if (bind(listener, (struct sockaddr *)address, size))
+        fail("bind");
+    getsockname(listener, (struct sockaddr *)address, &size);
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    return listener;
+}
+
+static int open_door(struct sockaddr_in *address, bool small)
+{
+    int listener = bind_door(address, small);
+    if (listen(listener, 1))
+        fail("listen");
+    return listener;
+}
+
 /* Both ends of a new connection. */
 static void connect_two(int *far, int *near)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address;
     bool small = once_in(3);
-    if (small)
-        bound(listener);
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 1))
-        fail("listen");
-    getsockname(listener, (struct sockaddr *)&address, &size);
+    int listener = open_door(&address, small);
     *far = socket(AF_INET, SOCK_STREAM, 0);
     if (small)
         bound(*far);
-    if (connect(*far, (struct sockaddr *)&address, size))
+    if (connect(*far, (struct sockaddr *)&address, sizeof address))
         fail("connect");
     *near = accept(listener, NULL, NULL);
     fcntl(*far, F_SETFL, O_NONBLOCK);
@@ -277,17 +295,31 @@ static void live(struct end *end, const struct end *other)
 
 /* --- sessions ---------------------------------------------------------------------------------------------------- */
 
+/* The engine is to connect. */
+static void expect(struct session *session, struct relay_order *order)
+{
+    session->pod.fd = order->pod = -1;
+    order->connect_before_ns = now_ns() + UINT64_C(60000000000);
+    if (session->refuses)
+        session->twin = bind_door(&order->address.v4, false); /* nobody else has its port meanwhile */
+    else
+        session->door = open_door(&order->address.v4, once_in(3));
+}
+
 static void start(struct session *session, int client)
 {
     struct relay_order order = { .service = session->quick ? impatient : patient, .client = client };
     end_init(&session->pod);
     session->pod.waits = !session->client.waits && once_in(3);
-    connect_two(&session->pod.fd, &order.pod);
+    if (session->refuses || (!session->leaves && once_in(2)))
+        expect(session, &order);
+    else
+        connect_two(&session->pod.fd, &order.pod);
     order.retry_before_ns = session->leaves ? now_ns() + UINT64_C(60000000000) : 0;
     order.token = session;
     if (session->leaves && once_in(2))
         drop(&session->pod, once_in(2));
-    if (session->twin < 0 && once_in(4))
+    if (session->twin < 0 && order.pod >= 0 && once_in(4))
         session->twin = dup(order.pod);
     session->pair = relay_start(relay, &order);
     if (session->pair == NULL)
@@ -297,7 +329,8 @@ static void start(struct session *session, int client)
 static void begin(struct session *session)
 {
     int client;
-    *session = (struct session){ .leaves = once_in(8), .quick = once_in(15), .twin = -1 };
+    *session = (struct session){ .leaves = once_in(8), .quick = once_in(15), .twin = -1, .door = -1 };
+    session->refuses = !session->leaves && once_in(8);
     session->aborted = once_in(25);
     session->left = once_in(25);
     end_init(&session->client);
@@ -307,8 +340,23 @@ static void begin(struct session *session)
     begun++;
 }
 
+/* The pod accepts, unless the connection is over before it does. */
+static void answer_door(struct session *session)
+{
+    session->pod.fd = accept(session->door, NULL, NULL);
+    if (session->pod.fd >= 0)
+        fcntl(session->pod.fd, F_SETFL, O_NONBLOCK);
+    else if (!session->reason)
+        return;
+    close(session->door);
+    session->door = -1;
+    moved = true;
+}
+
 static void live_on(struct session *session)
 {
+    if (session->door >= 0 && once_in(2))
+        answer_door(session);
     if (session->leaves && session->pod.fd >= 0 && once_in(3))
         drop(&session->pod, once_in(2));
     live(&session->client, &session->pod);
@@ -361,7 +409,29 @@ static void check(const struct session *session)
 
 static bool is_over(struct session *session)
 {
-    return session->reason && session->client.fd < 0 && session->pod.fd < 0 && session->twin < 0;
+    return session->reason && session->client.fd < 0 && session->pod.fd < 0 && session->twin < 0 && session->door < 0;
+}
+
+static void try_again(struct session *session, const struct relay_news *news)
+{
+    bool refused = session->refuses && news->error == ECONNREFUSED;
+    bool reset_at_once = session->pod.cut && news->error == ECONNRESET;
+    bool foreseen = news->reason == RELAY_UNCONNECTED ? refused || reset_at_once : session->leaves;
+    if (!foreseen || news->to_pod || news->from_pod || news->client < 0)
+        fail("wrongly given back");
+    if (session->pod.fd >= 0)
+        drop(&session->pod, true);
+    again++;
+    session->leaves = session->refuses = false;
+    session->reason = RELAY_UNDECIDED;
+    start(session, news->client);
+}
+
+static void take_back(int client)
+{
+    struct linger at_once = { .l_onoff = 1 };
+    setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(client);
 }
 
 /* The news of an end. */
@@ -372,16 +442,10 @@ static void take_end(struct session *session, const struct relay_news *news)
     told_from_pods += news->from_pod;
     session->news = *news;
     session->reason = news->reason;
-    if (news->reason != RELAY_UNTOUCHED)
-        return;
-    if (!session->leaves || news->to_pod || news->from_pod || news->client < 0)
-        fail("wrongly untouched");
-    if (session->pod.fd >= 0)
-        drop(&session->pod, true);
-    again++;
-    session->leaves = false;
-    session->reason = RELAY_UNDECIDED;
-    start(session, news->client);
+    if (news->reason == RELAY_UNTOUCHED || news->reason == RELAY_UNCONNECTED)
+        try_again(session, news);
+    else if (news->client >= 0)
+        take_back(news->client); /* ended by us while it connected */
 }
 
 static void hear_relay(void)
@@ -390,7 +454,7 @@ static void hear_relay(void)
     relay_hear(relay);
     while (relay_next(relay, &news)) {
         moved = true;
-        if (news.error)
+        if (news.error && news.reason != RELAY_UNCONNECTED)
             fail("could not be watched");
         if (news.reason)
             take_end(news.token, &news);
@@ -467,6 +531,7 @@ static void stop(void)
         close(sessions[i].client.fd);
         close(sessions[i].pod.fd);
         close(sessions[i].twin);
+        close(sessions[i].door);
     }
 }
 
@@ -478,8 +543,10 @@ int main(int count, char **arguments)
     seed = strtoull(arguments[2], NULL, 10) * 2 + 1;
     for (size_t i = 0; i < TABLE; i++)
         table[i] = table[i + TABLE] = (unsigned char)draw();
-    patient = relay_service_open(0, 0);
-    impatient = relay_service_open(UINT64_C(40000000), UINT64_C(20000000));
+    struct relay_rules never = { .keepalive_s = 30 };
+    struct relay_rules soon = { .idle_ns = UINT64_C(40000000), .half_close_ns = UINT64_C(20000000) };
+    patient = relay_service_open(&never);
+    impatient = relay_service_open(&soon);
     relay = relay_open(atoi(arguments[3]), atoi(arguments[4]));
     if (relay == NULL || patient == NULL || impatient == NULL)
         fail("relay_open");
