@@ -47,7 +47,7 @@ class Deaf:
 def fill(relay: Relay, count: int) -> Relay:
     for _ in range(count):
         client, pod = connected()
-        relay.start(client.detach(), pod, Deaf(), connect_before=0.0, retry_before=0.0)
+        relay.start(client.detach(), pod, Deaf(), connect_within_s=60.0, retry_before=0.0)
     return relay
 
 

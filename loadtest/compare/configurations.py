@@ -2,8 +2,8 @@
 
 All do the same job as Headway does by default: one thread, the same pods, the one with the fewest connections
 next, TCP checks every 5 s where there are any (nginx has none), up to 3 pods tried with 1 s each, an hour of
-idleness, keepalive after 30 s on both sides, no log of connections, as many connections as there are
-descriptors for. Buffers and all else are as they come.
+idleness, keepalive after 30 s on both sides, half-closed connections served to their end, no log of them,
+as many connections as there are descriptors for. Buffers and all else are as they come.
 """
 
 import json
@@ -81,6 +81,7 @@ stream {{
         proxy_next_upstream_tries 3;
         proxy_timeout 1h;
         proxy_socket_keepalive on;
+        proxy_half_close on;
     }}
 }}
 """

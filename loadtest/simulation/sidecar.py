@@ -13,6 +13,7 @@ from proxy.controlpath.discovery import CONFIRM_AFTER_S, EARLIEST_S
 from proxy.datapath.session import WORTH_TRYING_S
 from proxy.errors import ConnectError, NoEndpoint
 from proxy.observe.counters import ServiceCounters
+from proxy.policy import retry
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.jitter import jittered
 from proxy.pool import Lease, Pool
@@ -73,18 +74,18 @@ class Sidecar:
         came_at = self._timeline.time
         deadline = came_at + self._settings.connect_deadline_s
         self._world.measures.began(came_at)
-        tried: list[Endpoint] = []
+        failures: dict[Endpoint, ConnectError] = {}
         try:
             while not self.pool.members and self._timeline.time < deadline:
                 yield LOOK_EVERY_S
             while True:
-                with self.pool.lease(tried, key) as lease:
-                    tried.append(lease.endpoint)
+                with self.pool.lease(failures, key) as lease:
                     error = yield from self._attempt(lease, came_at, deadline, key)
                     if error is None:
                         return
+                    failures[lease.endpoint] = error
                     lease.failed(error)
-                    if not self._may_retry(tried, deadline):
+                    if not self._may_retry(failures, deadline):
                         break
         except NoEndpoint:
             pass
@@ -127,8 +128,10 @@ class Sidecar:
         if self._timeline.time < until:
             self._timeline.wake(self.connection(key))
 
-    def _may_retry(self, tried: list[Endpoint], deadline: float) -> bool:
-        late = self._timeline.time >= deadline - WORTH_TRYING_S
-        if late or len(tried) >= self._settings.connect_attempts:
+    def _may_retry(self, failures: dict[Endpoint, ConnectError], deadline: float) -> bool:
+        if self._timeline.time >= deadline - WORTH_TRYING_S:
             return False
-        return self.pool.has_other_than(tried) and self.pool.may_retry(tried)
+        hopeful = self.pool.has_hope(failures)
+        if retry.is_over(failures.values(), self._settings.connect_attempts, hopeful):
+            return False
+        return self.pool.has_other_than(failures) and self.pool.may_retry(failures)

@@ -52,14 +52,14 @@ class Relay(Protocol):
         pod: Address | socket.socket,
         ear: Ear,
         *,
-        connect_before: float,
+        connect_within_s: float,
         retry_before: float,
         owner: object = None,
     ) -> object:
         """Take over the client, the descriptor of a non-blocking socket, and bring it together with `pod`: an
-        address, or a connected socket.
+        address, or a connected socket. Both stay the caller's if this raises.
 
-        A pod that is not reached until the time `connect_before` gives the client back; until
+        A pod that does not accept within `connect_within_s` gives the client back; until the time
         `retry_before` one that ends or resets before any byte flowed does so as well (0 = never). `owner` is
         who they belong to, for abort().
         """

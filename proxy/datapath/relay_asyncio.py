@@ -18,6 +18,45 @@ SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
 SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
 
 
+class _Attempt:
+    """A connect under way."""
+
+    __slots__ = ("_begun", "owner", "reason", "task")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.reason = EndReason.ABORTED  # why it is given up, if it is
+        self._begun: bool | None = False  # None: given up before
+
+    async def connect(
+        self, connector: Connector, clock: Clock, address: Address, within_s: float
+    ) -> tuple[socket.socket, float]:
+        """A connected socket, and how long that took. Raises ConnectError."""
+        if self._begun is None:
+            raise asyncio.CancelledError
+        self._begun = True
+        started = clock.now()
+        sock = await connector.connect(address, within_s)
+        self._begun = None
+        took_s = clock.now() - started
+        return sock, took_s if took_s < SUSPECT_S else handshake_s(sock) or took_s
+
+    def give_up(self, reason: EndReason) -> None:
+        self.reason = reason
+        if self._begun:
+            self.task.cancel()
+        self._begun = None  # cancelled before it runs, a task never hears of it
+
+
+def _given_up(client: int, reason: EndReason) -> End:
+    if reason is EndReason.IDENTITY_CHANGED:
+        return End(reason, client=client, error=IdentityChanged("another pod has its address now"))
+    reset(client)
+    return End(reason)
+
+
 class AsyncioRelay:
     """The relay of one service."""
 
@@ -29,8 +68,7 @@ class AsyncioRelay:
         self._counters = counters
         self._clock = clock
         self._pairs: set[Pair] = set()
-        self._connecting: dict[asyncio.Task[None], object] = {}  # whose they are
-        self._given_up: dict[asyncio.Task[None], EndReason] = {}
+        self._attempts: set[_Attempt] = set()
         limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
         self._sweep_s = min(max(min(limits) / SWEEPS, SWEEP_MIN_S), SWEEP_MAX_S) if limits else 0.0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -41,57 +79,40 @@ class AsyncioRelay:
         pod: Address | socket.socket,
         ear: Ear,
         *,
-        connect_before: float,
+        connect_within_s: float,
         retry_before: float,
         owner: object = None,
     ) -> None:
         if isinstance(pod, Address):
-            story = self._connect_and_relay(client, pod, ear, connect_before, retry_before, owner)
-            self._connecting[spawn(story, name="relay")] = owner
+            attempt = _Attempt(owner)
+            self._attempts.add(attempt)
+            story = self._connect_and_relay(attempt, client, pod, ear, connect_within_s, retry_before)
+            attempt.task = spawn(story, name="relay")
         else:
             pair = self._pair(client, pod, ear, 0.0, retry_before, owner)
             spawn(self._relay(pair, ear, 0.0), name="relay")
 
     async def _connect_and_relay(
         self,
+        attempt: "_Attempt",
         client: int,
         address: Address,
         ear: Ear,
-        connect_before: float,
+        connect_within_s: float,
         retry_before: float,
-        owner: object,
     ) -> None:
         try:
-            pod, connect_s = await self._connect(address, connect_before)
-        except ConnectError as error:
-            ear.ended(End(EndReason.UNCONNECTED, client=client, error=error))
+            pod, connect_s = await attempt.connect(self._connector, self._clock, address, connect_within_s)
+        except ConnectError as error:  # without its traceback, which holds all that this one holds
+            ear.ended(End(EndReason.UNCONNECTED, client=client, error=error.with_traceback(None)))
+            return
         except asyncio.CancelledError:
-            ear.ended(self._give_up(client))
-        else:
-            pair = self._pair(client, pod, ear, connect_s, retry_before, owner)
-            await self._relay(pair, ear, connect_s)
-
-    async def _connect(self, address: Address, before: float) -> tuple[socket.socket, float]:
-        """A connected socket, and how long that took. Raises ConnectError."""
-        started = self._clock.now()
-        try:
-            sock = await self._connector.connect(address, before - started)
+            ear.ended(_given_up(client, attempt.reason))
+            return
         finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._connecting.pop(task, None)
-        took_s = self._clock.now() - started
-        return sock, took_s if took_s < SUSPECT_S else handshake_s(sock) or took_s
-
-    def _give_up(self, client: int) -> End:
-        """The connect was cancelled, by abort() or because the process ends."""
-        task = asyncio.current_task()
-        assert task is not None
-        reason = self._given_up.pop(task, EndReason.ABORTED)
-        if reason is EndReason.IDENTITY_CHANGED:
-            return End(reason, client=client, error=IdentityChanged("another pod has its address now"))
-        reset(client)
-        return End(reason)
+            self._attempts.discard(attempt)
+        pair = self._pair(client, pod, ear, connect_s, retry_before, attempt.owner)
+        await self._relay(pair, ear, connect_s)
 
     def _pair(
         self, client: int, pod: socket.socket, ear: Ear, connect_s: float, retry_before: float, owner: object
@@ -109,6 +130,7 @@ class AsyncioRelay:
             await pair.done
         except BaseException:
             pair.abandon(self._forget)
+            ear.ended(End(EndReason.ABORTED))
             raise
         client, pod, given_back = pair.client, pair.pod, pair.given_back
         self._forget(pair)
@@ -133,10 +155,9 @@ class AsyncioRelay:
         for pair in self._pairs:
             if owner is None or pair.owner is owner:
                 pair.end(reason, reset=True)
-        for task, whose in self._connecting.items():
-            if owner is None or whose is owner:
-                self._given_up[task] = reason
-                task.cancel()
+        for attempt in self._attempts:
+            if owner is None or attempt.owner is owner:
+                attempt.give_up(reason)
 
     def _count(self, pair: Pair) -> None:
         now = (pair.client.received, pair.pod.received)

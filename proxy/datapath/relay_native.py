@@ -14,7 +14,7 @@ from proxy.datapath.native import _relay
 from proxy.datapath.native._relay import Pair
 from proxy.datapath.relay import Ear, End, Timeouts
 from proxy.datapath.sockets import Tuning, reset
-from proxy.errors import ConnectError, IdentityChanged, ResetEarly, connect_error
+from proxy.errors import ConnectError, CutOff, IdentityChanged, ResetEarly, connect_error
 from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 
@@ -41,7 +41,7 @@ class NativeEngine:
         self._engine = _relay.Engine(threads, spin)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._engine, self._engine.hear)
-        self._unsent = False
+        self._unsent = self._closed = False
         self._stop = finalize(self, self._engine.stop)  # at the latest when the process ends
 
     def start(
@@ -50,11 +50,16 @@ class NativeEngine:
         service: _relay.Service,
         client: int,
         pod: Address | socket.socket,
-        connect_before: float,
+        connect_within_s: float,
         retry_before: float,
     ) -> None:
-        fd, address = (-1, pod) if isinstance(pod, Address) else (pod.detach(), None)
-        self._engine.start(pair, service, client, fd, address, connect_before, retry_before)
+        if self._closed:
+            raise CutOff("the process ends")
+        if isinstance(pod, Address):
+            self._engine.start(pair, service, client, -1, pod, connect_within_s, retry_before)
+        else:
+            self._engine.start(pair, service, client, pod.fileno(), None, connect_within_s, retry_before)
+            pod.detach()
         self._send_soon()
 
     def abort(self, pair: Pair, reason: EndReason) -> None:
@@ -67,6 +72,7 @@ class NativeEngine:
 
     def close(self) -> None:
         """Reset every connection, and end the threads."""
+        self._closed = True
         self._loop.remove_reader(self._engine)
         self._stop()
         self._engine.hear()
@@ -102,12 +108,12 @@ class NativeRelay:
         pod: Address | socket.socket,
         ear: Ear,
         *,
-        connect_before: float,
+        connect_within_s: float,
         retry_before: float,
         owner: object = None,
     ) -> Pair:
         pair = Pair(self, owner, ear)
-        self._engine.start(pair, self._service, client, pod, connect_before, retry_before)
+        self._engine.start(pair, self._service, client, pod, connect_within_s, retry_before)
         self._pairs.add(pair)
         return pair
 

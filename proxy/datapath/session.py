@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from asyncio import timeout
+from asyncio import CancelledError, timeout
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +22,7 @@ from proxy.tasks import spawn
 
 log = logging.getLogger("headway.session")
 
+FAULT = "a fault of Headway's, see the log"
 WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
 
 
@@ -46,7 +47,7 @@ class Sessions:
         self.key_of = key_of  # for a balancer that hashes
         self.connect_timeout_s = min(settings.connect_timeout_s, settings.connect_deadline_s)
 
-    def begin(self, client: int) -> "Session":
+    def begin(self, client: int) -> None:
         """See one accepted connection through to its end. It holds a slot until then."""
         self.slots.take()
         self.counters.active += 1
@@ -55,19 +56,19 @@ class Sessions:
             session.try_next()
         else:
             spawn(session.prepare(), name=self.settings.name)
-        return session
 
 
 class Session:
     """One connection. Where nothing has to be waited for it is no task: the relay's calls move it on."""
 
     __slots__ = (
-        *("_deadline", "_failures", "_key", "_lease", "_started", "_timed", "_tried", "_under", "client"),
+        *("_client", "_deadline", "_failures", "_key", "_lease", "_over", "_started", "_timed", "_tried"),
+        "_under",
     )
 
     def __init__(self, under: Sessions, client: int) -> None:
         self._under = under
-        self.client = client  # its descriptor; -1 while it is the relay's
+        self._client = client  # its descriptor; -1 while it is the relay's
         self._started = under.clock.now()
         self._deadline = self._started + under.settings.connect_deadline_s
         self._key = 0
@@ -75,6 +76,7 @@ class Session:
         self._failures: tuple[ConnectError, ...] = ()  # of those tried, but for the present one
         self._lease: Lease | None = None
         self._timed = False  # whether the present pod's connect was counted
+        self._over = False
 
     async def prepare(self) -> None:
         """What may take its time before an endpoint can be chosen."""
@@ -85,14 +87,17 @@ class Session:
                 await self._wait_for_endpoint()
         except HeadwayError as error:
             self._fail(error)
-        except BaseException:
+        except CancelledError:
             self._fail(CutOff("the process ended while it waited"))
+            raise
+        except BaseException:
+            self._fail(HeadwayError(FAULT))
             raise
         else:
             self.try_next()
 
     async def _find_key(self, key_of: KeyOf) -> int:
-        sock = socket.socket(fileno=self.client)
+        sock = socket.socket(fileno=self._client)
         try:
             return await key_of(sock)
         finally:
@@ -119,7 +124,7 @@ class Session:
         except HeadwayError as error:
             self._fail(error)
         except BaseException:
-            self._fail(HeadwayError("a fault of Headway's, see the log"))
+            self._fail(HeadwayError(FAULT))
             raise
 
     def _attempt(self) -> None:
@@ -130,15 +135,15 @@ class Session:
         self._under.counters.retries += bool(self._tried)
         self._tried += (lease.endpoint,)
         self._timed = False
-        client, self.client = self.client, -1
         self._under.relay.start(
-            client,
+            self._client,
             lease.address,
             self,
-            connect_before=min(now + self._under.connect_timeout_s, self._deadline),
+            connect_within_s=min(self._under.connect_timeout_s, self._deadline - now),
             retry_before=self._deadline,
             owner=lease.endpoint,
         )
+        self._client = -1
 
     # --- what the relay tells -------------------------------------------------------------------
 
@@ -154,7 +159,8 @@ class Session:
         if connect_s and not self._timed and self._lease is not None:
             self._timed = True
             self._under.counters.connect_seconds.observe(connect_s)
-            self._lease.connected(connect_s)
+            if self._under.clock.now() < self._deadline:  # else it says nothing of the pod as it is now
+                self._lease.connected(connect_s)
 
     def _go_on(self, end: End) -> None:
         """After a failed connect to the next endpoint, if that may be.
@@ -162,7 +168,7 @@ class Session:
         A clean end is to the pod's credit, as its first byte was; a reset after the client's bytes may be
         their doing, and one bad request must not eject pods.
         """
-        lease, self.client = self._lease, end.client
+        lease, self._client = self._lease, end.client
         assert lease is not None
         self._note_connect(end.connect_s)
         if end.error is None:
@@ -176,9 +182,10 @@ class Session:
         self._failures += (error,)
         lease.failed(error)
         self._release()
-        if not self._may_retry():
-            raise error
-        self._attempt()
+        if self._may_retry():
+            self._attempt()
+        else:
+            self._fail(error)  # raised, it would hold us by its traceback, and we hold it
 
     def _fault(self, error: ConnectError, lease: Lease) -> ConnectError:
         """A connect that the deadline cut short proves nothing."""
@@ -199,9 +206,9 @@ class Session:
 
     def _fail(self, error: HeadwayError) -> None:
         """No pod took it; a clean end would pass for an empty reply."""
-        if self.client >= 0:
-            reset(self.client)
-            self.client = -1
+        if self._client >= 0:
+            reset(self._client)
+            self._client = -1
         by = "client" if error.source == "client" else "proxy"
         self._finish(AccessRecord("", error.reason, ended_by=by, detail=str(error)))
 
@@ -211,6 +218,9 @@ class Session:
             self._lease = None
 
     def _finish(self, record: AccessRecord) -> None:
+        if self._over:  # and what followed has failed
+            return
+        self._over = True
         self._release()
         under = self._under
         seconds = under.clock.now() - self._started

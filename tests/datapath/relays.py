@@ -77,8 +77,7 @@ async def relay_through(
 ) -> End:
     """How the connection ended. Whoever cancels this aborts it."""
     owner = owner or ear
-    before = SystemClock().now() + connect_s
-    relay.start(client.detach(), pod, ear, connect_before=before, retry_before=retry_before, owner=owner)
+    relay.start(client.detach(), pod, ear, connect_within_s=connect_s, retry_before=retry_before, owner=owner)
     try:
         return await ear.over
     except asyncio.CancelledError:

@@ -65,7 +65,7 @@ async def begun(
     (far_client, client), (far_pod, pod) = connected(), connected(16 << 10 if pod_takes_nothing else 0)
     in_the_way = fill(pod) if pod_takes_nothing else 0
     pair = relay.start(
-        client.detach(), pod, Callbacks(on_pod_byte, on_end), connect_before=0.0, retry_before=0.0
+        client.detach(), pod, Callbacks(on_pod_byte, on_end), connect_within_s=60.0, retry_before=0.0
     )
     assert pod.fileno() == -1
     try:
@@ -172,7 +172,7 @@ def test_one_who_cannot_bear_the_news(caplog: pytest.LogCaptureFixture) -> None:
             (far_client, client), (far_pod, pod) = connected(), connected()
             relay = NativeRelay(engine, NEVER, TUNING, ServiceCounters())
             ear = Callbacks(fail, on_end)
-            relay.start(client.detach(), pod, ear, connect_before=0.0, retry_before=0.0)
+            relay.start(client.detach(), pod, ear, connect_within_s=60.0, retry_before=0.0)
             peers += [far_client, far_pod]
         await asyncio.sleep(0.002)
         for peer in peers:

@@ -17,8 +17,9 @@ from proxy.datapath.engines import NOT_BUILT, is_built
 from proxy.datapath.relay import End, Timeouts
 from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
-from tests.datapath.peers import address_of, connected, listening, no_socket_lost
+from tests.datapath.peers import address_of, connected, listening, no_socket_lost, refusing, stall
 from tests.datapath.relays import NEVER, TUNING, Bench, Hearing, native, relay_through
+from tests.datapath.scenes import Scene
 from tests.support import run, until
 
 if not is_built():
@@ -144,6 +145,33 @@ def test_the_threads_end_with_the_engine() -> None:
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
+def test_close_while_a_connect_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client whose pod refuses just as the process ends is reset and counted; nothing crashes."""
+
+    async def test() -> None:
+        engine = NativeEngine()
+        monkeypatch.setattr(
+            "tests.datapath.scenes.BY_DEFAULT",
+            lambda timeouts, counters: NativeRelay(engine, timeouts, TUNING, counters),
+        )
+        with refusing() as one, refusing() as two:
+            scene = Scene([one, two])
+            client, near = connected()
+            scene.sessions.begin(near.detach())
+            engine.send()
+            stall(0.05)  # it has failed, and nobody has heard
+            engine.close()
+            assert await client.was_reset()
+            client.close()
+        assert scene.outcomes in ({"aborted": 1}, {"refused": 1})
+        assert scene.slots.used == 0
+
+    run(test())
+    assert not caplog.records
+
+
 def test_close() -> None:
     """Closing the engine resets every connection, and whoever waits for one hears of it."""
 
@@ -178,7 +206,7 @@ LEAVE = """
         near = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(2)]
         for sock in near:
             sock.setblocking(False)
-        kept.start(near[0].detach(), near[1], None, connect_before=0.0, retry_before=0.0)
+        kept.start(near[0].detach(), near[1], None, connect_within_s=60.0, retry_before=0.0)
 
     uvloop.run(main())
 """

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.clock import SystemClock
 from proxy.datapath.relay import End
-from proxy.errors import ConnectError, ConnectTimeout, IdentityChanged, OutOfDescriptors, Refused
+from proxy.errors import ConnectError, ConnectTimeout, IdentityChanged, OutOfDescriptors, Refused, Unreachable
 from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import (
@@ -167,7 +167,7 @@ def test_aborted_under_way(engine: Engine, reason: EndReason) -> None:
 
 
 def test_tuned(engine: Engine) -> None:
-    """The pod's socket has keepalive and no delay, and no bound source address."""
+    """The pod's socket has no delay at once, and keepalive before the connection is two seconds old."""
 
     async def test() -> None:
         with listening() as listener:
@@ -178,6 +178,7 @@ def test_tuned(engine: Engine) -> None:
             pod = accepted(listener)
             with socket_to(pod.sock) as sock:
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+                await until(lambda: sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3)
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 10
@@ -186,6 +187,34 @@ def test_tuned(engine: Engine) -> None:
             client.close()
             pod.close()
             await task
+
+    run(test())
+
+
+def test_aborted_in_the_same_turn(engine: Engine) -> None:
+    """An answer of DNS may come between the order and its first step."""
+
+    async def test() -> None:
+        async with no_socket_lost():
+            with black_hole() as address:
+                client, near = connected()
+                relay, ear, owner = engine(NEVER, ServiceCounters()), Hearing(), object()
+                relay.start(near.detach(), address, ear, connect_within_s=60.0, retry_before=0.0, owner=owner)
+                relay.abort(EndReason.IDENTITY_CHANGED, owner)
+                end = await ear.over
+            assert end.reason is EndReason.IDENTITY_CHANGED
+            expect(end, client, ear, IdentityChanged)
+
+    run(test())
+
+
+def test_no_such_zone(engine: Engine) -> None:
+    """An address of a network that is not there cannot be reached, like any other."""
+
+    async def test() -> None:
+        async with no_socket_lost():
+            end, client, ear = await fails(engine, Address("fe80::1%nope0", 80))
+            expect(end, client, ear, Unreachable)
 
     run(test())
 

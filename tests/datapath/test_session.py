@@ -1,12 +1,14 @@
 """One connection from accept to close: what its client notices of bad pods, which is as little as can be."""
 
 import asyncio
+import gc
 import logging
 import time
 from contextlib import ExitStack, suppress
 
 import pytest
 
+from proxy.datapath.session import Session
 from tests.datapath.peers import black_hole, connected, no_descriptor_free, no_socket_lost, refusing
 from tests.datapath.scenes import Act, Pod, Scene, closing, echoing, pods, resetting, silent
 from tests.support import run, until
@@ -159,6 +161,27 @@ def test_a_fault_of_our_own(
     with caplog.at_level(logging.ERROR):
         run(test())
     assert "TypeError" in caplog.text
+
+
+def test_failures_leave_no_garbage() -> None:
+    """In an outage all fail: their sessions go at once, and not with some later collection."""
+
+    async def test() -> None:
+        with refusing() as dead:
+            scene = Scene([dead])
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(20):
+                    peer, accepted = connected()
+                    await scene.serve(accepted)
+                    peer.close()
+                left = sum(isinstance(each, Session) for each in gc.get_objects())
+            finally:
+                gc.enable()
+            assert left <= 1  # the last one's news may still be on its way
+
+    run(test())
 
 
 def test_out_of_descriptors() -> None:

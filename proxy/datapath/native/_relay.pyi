@@ -49,7 +49,7 @@ class Engine:
         client: int,
         pod: int,
         address: Address | None,
-        connect_before_s: float,
+        connect_within_s: float,
         retry_before_s: float,
     ) -> None:
         """Take over the descriptors. `pod`: of a connected socket; or -1, to connect one to `address`."""

@@ -64,7 +64,7 @@ cdef extern from "relay.h" nogil:
         int client
         int pod
         relay_address address
-        uint64_t connect_before_ns
+        uint64_t connect_within_ns
         uint64_t retry_before_ns
         void *token
 
@@ -189,7 +189,7 @@ cdef class Engine:
         return relay_bell(self._relay)
 
     def start(self, Pair pair not None, Service service not None, int client, int pod, address,
-              double connect_before_s, double retry_before_s):
+              double connect_within_s, double retry_before_s):
         """`pod`: a connected socket; or -1, for one that is to be connected to `address`."""
         cdef relay_order order
         if pod < 0:
@@ -197,7 +197,7 @@ cdef class Engine:
         order.service = service._service
         order.client = client
         order.pod = pod
-        order.connect_before_ns = _ns(connect_before_s)
+        order.connect_within_ns = _ns(connect_within_s)
         order.retry_before_ns = _ns(retry_before_s)
         order.token = <void *>pair
         pair._pair = relay_start(self._relay, &order)
@@ -246,7 +246,7 @@ cdef _put_address(relay_address *to, str ip, uint16_t port):
     if inet_pton(AF_INET6, host.encode(), &to.v6.sin6_addr) != 1:
         raise ValueError(f"no IP address: {ip}")
     to.v6.sin6_port = htons(port)
-    to.v6.sin6_scope_id = if_nametoindex(zone) if zone else 0
+    to.v6.sin6_scope_id = _index_of(zone)
     to.family = AF_INET6
 
 
@@ -257,6 +257,14 @@ cdef _tell(Pair pair, relay_news *news):
     else:
         pair.relay.heard_end(pair, <int>news.reason, news.to_pod, news.from_pod, bool(news.pod_first), connect_s,
                              news.client, news.error)
+
+
+def _index_of(zone):
+    """Of a network interface; 0 when there is none of that name: the kernel refuses to connect then."""
+    try:
+        return if_nametoindex(zone) if zone else 0
+    except OSError:
+        return 0
 
 
 cdef _let_go(Pair pair):

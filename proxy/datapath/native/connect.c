@@ -11,7 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEEPALIVE_PROBES = 3 }; /* a third of the idle time between them: dead after twice the idle time */
+enum {
+    KEEPALIVE_PROBES = 3,   /* a third of the idle time between them: dead after twice the idle time */
+    SUSPECT_NS = 100000000, /* what takes longer may have waited for this process: the kernel knows */
+    SHORT_NS = 1000000000,  /* a connection that does not live for so long is spared five system calls */
+};
 
 int relay_accept(int listener)
 {
@@ -31,11 +35,10 @@ static bool is_loopback(const union relay_address *address)
 }
 
 /* What proxy/datapath/sockets.py sets, and why. */
-static void tune(int fd, const struct pair *pair)
+void connect_tune(const struct pair *pair)
 {
     const struct relay_rules *rules = &pair->service->rules;
-    int keepalive_s = (int)rules->keepalive_s;
-    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int fd = pair->pod.fd, keepalive_s = (int)rules->keepalive_s;
     if (keepalive_s) {
         int probe_s = keepalive_s / KEEPALIVE_PROBES;
         set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -55,8 +58,10 @@ int connect_begin(struct pair *pair)
     if (fd < 0)
         return errno;
     pair->pod.fd = fd;
-    tune(fd, pair);
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     pair->waiting_since = clock_ns();
+    pair->connect_before_ns = pair->waiting_since + pair->connect_within_ns;
+    pair->tune_at_ns = pair->waiting_since + SHORT_NS;
     return connect(fd, &address->any, size) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
@@ -70,4 +75,14 @@ int connect_outcome(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
         return errno;
     return error || !(settled.revents & (POLLERR | POLLHUP)) ? error : ECONNRESET; /* it was told already */
+}
+
+/* How long the pod took to answer the SYN. */
+uint64_t connect_took(int fd, uint64_t seen_ns)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (seen_ns < SUSPECT_NS || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_total_retrans)
+        return seen_ns;
+    return (uint64_t)info.tcpi_rtt * 1000;
 }

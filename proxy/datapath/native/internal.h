@@ -38,7 +38,9 @@ struct pair {
     struct side client, pod;
     struct relay_service *service;
     union relay_address address;
-    uint64_t connect_before_ns, retry_before_ns;
+    uint64_t connect_within_ns, retry_before_ns;
+    uint64_t connect_before_ns; /* counted from its SYN: a stall before that is not the pod's */
+    uint64_t tune_at_ns;        /* when it will have lived long enough for the rest of its options; 0 = it has them */
     uint64_t connect_ns;
     uint64_t moved_at;      /* when a byte or a FIN last came or went */
     uint64_t waiting_since; /* what the pod's answer is measured from: first to the connect, then with a byte */
@@ -106,9 +108,11 @@ void pair_release(struct pair *pair);
 void *worker_run(void *worker);
 void worker_queue(struct worker *worker, struct pair *pair); /* let it have its turn */
 
-/* connect.c: 0, or an errno */
-int connect_begin(struct pair *pair);
-int connect_outcome(int fd); /* EINPROGRESS while it is open */
+/* connect.c */
+int connect_begin(struct pair *pair); /* 0, or an errno */
+int connect_outcome(int fd);          /* the same; EINPROGRESS while it is open */
+uint64_t connect_took(int fd, uint64_t seen_ns);
+void connect_tune(const struct pair *pair); /* with what only a connection that lasts needs */
 
 /* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
 void pair_begin(struct worker *worker, struct pair *pair);

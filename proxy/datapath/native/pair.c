@@ -38,10 +38,16 @@ static uint64_t deadline(const struct pair *pair)
     return limit && limit < UINT64_MAX - pair->moved_at ? pair->moved_at + limit : UINT64_MAX;
 }
 
+static uint64_t next_look(const struct pair *pair)
+{
+    uint64_t due = deadline(pair);
+    return pair->tune_at_ns && !pair->connecting && pair->tune_at_ns < due ? pair->tune_at_ns : due;
+}
+
 /* Only after what makes the deadline earlier: when it comes up, a later one is seen. */
 static void set_timer(struct worker *worker, struct pair *pair)
 {
-    uint64_t due = deadline(pair);
+    uint64_t due = next_look(pair);
     link_remove(&pair->timer);
     if (due != UINT64_MAX)
         wheel_add(&worker->wheel, &pair->timer, due);
@@ -263,7 +269,7 @@ static void fail_to_connect(struct worker *worker, struct pair *pair, int error)
 static void note_connected(struct worker *worker, struct pair *pair)
 {
     pair->connecting = false;
-    pair->connect_ns = worker->now > pair->waiting_since ? worker->now - pair->waiting_since : 1;
+    pair->connect_ns = connect_took(pair->pod.fd, worker->now - pair->waiting_since);
     pair->waiting_since = pair->moved_at = worker->now;
     set_timer(worker, pair);
 }
@@ -362,6 +368,10 @@ void pair_leave(struct worker *worker, struct pair *pair)
 
 void pair_expire(struct worker *worker, struct pair *pair)
 {
+    if (pair->tune_at_ns && !pair->connecting && pair->tune_at_ns <= worker->now) {
+        connect_tune(pair);
+        pair->tune_at_ns = 0;
+    }
     if (deadline(pair) > worker->now) {
         set_timer(worker, pair);
         return;

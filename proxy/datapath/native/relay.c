@@ -195,7 +195,7 @@ static struct pair *pair_new(const struct relay_order *order)
     pair->pod.writable = !pair->connecting;
     pair->service = order->service;
     pair->address = order->address;
-    pair->connect_before_ns = order->connect_before_ns;
+    pair->connect_within_ns = order->connect_within_ns;
     pair->retry_before_ns = order->retry_before_ns;
     pair->waiting_since = clock_ns();
     pair->token = order->token;
@@ -214,12 +214,8 @@ static struct pair *pair_new(const struct relay_order *order)
 struct pair *relay_start(struct relay *relay, const struct relay_order *order)
 {
     struct pair *pair = relay->stopped ? NULL : pair_new(order);
-    if (pair == NULL) {
-        close(order->client);
-        if (order->pod >= 0)
-            close(order->pod);
+    if (pair == NULL)
         return NULL;
-    }
     struct worker *worker = least_loaded(relay);
     worker->load++;
     pair->thread = worker->number;

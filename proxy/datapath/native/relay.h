@@ -3,7 +3,7 @@
  * One thread, the caller's, starts and aborts pairs and hears how they end. It waits for nobody, and nobody waits
  * for it: the two sides meet in mailboxes only.
  *
- * Who owns what. relay_start() takes over the descriptors, whatever it returns, and the relay closes them; the
+ * Who owns what. relay_start() takes over the descriptors, unless it returns NULL, and the relay closes them; the
  * client's alone may come back, as long as nothing of it was read. A pair exists until relay_next() has told its
  * end. A service outlives its pairs.
  */
@@ -56,7 +56,7 @@ struct relay_order {
     int client;                  /* a connected, non-blocking stream socket */
     int pod;                     /* the same; or -1: connect to `address` */
     union relay_address address;
-    uint64_t connect_before_ns;
+    uint64_t connect_within_ns;
     uint64_t retry_before_ns;    /* until then the end of a silent pod gives the client back; 0 = never */
     void *token;                 /* what the news of it will carry */
 };

@@ -299,7 +299,7 @@ static void live(struct end *end, const struct end *other)
 static void expect(struct session *session, struct relay_order *order)
 {
     session->pod.fd = order->pod = -1;
-    order->connect_before_ns = now_ns() + UINT64_C(60000000000);
+    order->connect_within_ns = UINT64_C(60000000000);
     if (session->refuses)
         session->twin = bind_door(&order->address.v4, false); /* nobody else has its port meanwhile */
     else
