@@ -9,7 +9,6 @@ from proxy.config import PREFIX, RelayKind, Settings
 from proxy.datapath.connector import Connector
 from proxy.datapath.listener import Accept, accept
 from proxy.datapath.relay import Relay, Timeouts
-from proxy.datapath.relay_asyncio import AsyncioRelay
 from proxy.datapath.sockets import Tuning
 from proxy.errors import Fault, SettingsError
 from proxy.model import Clock
@@ -49,6 +48,8 @@ def remark(wanted: RelayKind) -> str:
 
 def start(settings: Settings, clock: Clock, cleanup: AsyncExitStack) -> Engine:
     if chosen(settings.relay) is RelayKind.ASYNCIO:
+        from proxy.datapath.relay_asyncio import AsyncioRelay
+
         return Engine(
             lambda timeouts, tuning, counters: AsyncioRelay(timeouts, Connector(tuning), counters, clock),
             accept,

@@ -176,7 +176,7 @@ class Session:
                 lease.unanswered()
             if end.reason is EndReason.COMPLETED:
                 lease.succeeded()
-            self._finish(_record_of(end))
+            self._finish(end.reason, _who_ended(end), end)
             return
         error = self._fault(end.error, lease)
         self._failures += (error,)
@@ -210,32 +210,33 @@ class Session:
             reset(self._client)
             self._client = -1
         by = "client" if error.source == "client" else "proxy"
-        self._finish(AccessRecord("", error.reason, ended_by=by, detail=str(error)))
+        self._finish(error.reason, by, detail=str(error))
 
     def _release(self) -> None:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
 
-    def _finish(self, record: AccessRecord) -> None:
+    def _finish(self, outcome: str, ended_by: str, end: End | None = None, detail: str = "") -> None:
         if self._over:  # and what followed has failed
             return
         self._over = True
         self._release()
-        under = self._under
-        seconds = under.clock.now() - self._started
-        under.counters.active -= 1
-        under.counters.outcomes[record.outcome] += 1
-        under.counters.connection_seconds.observe(seconds)
-        under.slots.release()
-        if self._tried:
-            record.endpoint, record.attempts = self._tried[-1].label, len(self._tried)
-        record.service = under.settings.name
-        access.write(record, seconds, under.settings.access_log)
+        counters = self._under.counters
+        seconds = self._under.clock.now() - self._started
+        counters.active -= 1
+        counters.outcomes[outcome] += 1
+        counters.connection_seconds.observe(seconds)
+        self._under.slots.release()
+        settings = self._under.settings
+        if access.is_wanted(outcome, settings.access_log):
+            label = self._tried[-1].label if self._tried else ""
+            moved = (0, 0) if end is None else (end.to_pod, end.from_pod)
+            record = AccessRecord(settings.name, outcome, label, len(self._tried), *moved, ended_by, detail)
+            access.write(record, seconds, settings.access_log)
 
 
-def _record_of(end: End) -> AccessRecord:
-    record = AccessRecord("", end.reason, to_pod=end.to_pod, from_pod=end.from_pod)
-    if end.reason not in BY_PROXY:
-        record.ended_by = "pod" if end.pod_first else "client"
-    return record
+def _who_ended(end: End) -> str:
+    if end.reason in BY_PROXY:
+        return "proxy"
+    return "pod" if end.pod_first else "client"

@@ -13,22 +13,28 @@ NOT_A_FAILURE = frozenset({EndReason.COMPLETED, EndReason.CLIENT_RESET, EndReaso
 
 
 class AccessRecord(msgspec.Struct):
-    """One connection as the access log tells it; filled in while it happens."""
+    """One connection as the access log tells it."""
 
     service: str
-    outcome: str = EndReason.ABORTED
-    endpoint: str = ""
-    attempts: int = 0
-    to_pod: int = 0
-    from_pod: int = 0
-    ended_by: str = "proxy"
-    detail: str = ""
+    outcome: str
+    endpoint: str
+    attempts: int
+    to_pod: int
+    from_pod: int
+    ended_by: str
+    detail: str
+
+
+def is_wanted(outcome: str, what: AccessLog) -> bool:
+    """Whether a connection that ended so has a line: if `what` asks for it, and with LOG_LEVEL=debug."""
+    return log.isEnabledFor(_level(outcome, what))
 
 
 def write(record: AccessRecord, seconds: float, what: AccessLog) -> None:
-    """One line if `what` asks for it; at LOG_LEVEL=debug in any case."""
-    wanted = what is AccessLog.ALL or (what is AccessLog.FAILURES and record.outcome not in NOT_A_FAILURE)
-    level = logging.INFO if wanted else logging.DEBUG
-    if log.isEnabledFor(level):
-        fields = {**msgspec.structs.asdict(record), "seconds": round(seconds, 6)}
-        log.log(level, "connection %s", record.outcome, extra={"fields": fields})
+    fields = {**msgspec.structs.asdict(record), "seconds": round(seconds, 6)}
+    log.log(_level(record.outcome, what), "connection %s", record.outcome, extra={"fields": fields})
+
+
+def _level(outcome: str, what: AccessLog) -> int:
+    wanted = what is AccessLog.ALL or (what is AccessLog.FAILURES and outcome not in NOT_A_FAILURE)
+    return logging.INFO if wanted else logging.DEBUG
