@@ -152,7 +152,8 @@ class Prober:
             elif self._awaited(endpoint, watch):
                 if error is not None:
                     endpoint.turn_from(address)
-                self._pool.observe_check(endpoint, error is None, _why(error), began)
+                answered = isinstance(error, CheckFailed)
+                self._pool.observe_check(endpoint, error is None, _why(error), began, answered)
         finally:  # after a crash too: an endpoint that is never checked again keeps its status for good
             if self._awaited(endpoint, watch):
                 now = self._clock.now()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from proxy.policy.endpoint import Endpoint
+from proxy.policy.endpoint import NEVER, Endpoint
 
 SLOW_S = 0.1  # a connect that is faster is never an outlier
 SLOW_TIMES = 10  # what is usual; a lost SYN alone costs a second
@@ -21,7 +21,8 @@ class Usual(NamedTuple):
 
 def usual(endpoints: Iterable[Endpoint]) -> Usual:
     took_s = sorted(each.connect_s for each in endpoints if each.connect_s is not None)
-    return Usual(took_s[len(took_s) // 2] if took_s else 0.0, len(took_s))
+    middle = len(took_s) // 2
+    return Usual((took_s[middle] + took_s[~middle]) / 2 if took_s else 0.0, len(took_s))
 
 
 def is_slow(connect_s: float, endpoint: Endpoint, usual: Usual) -> bool:
@@ -34,9 +35,10 @@ def all_failed(endpoints: Sequence[Endpoint], last_success_at: float, silent: bo
     """Whether everyone began to fail since anyone worked for the last time: at least two; five are enough.
 
     It is then more likely that the common part is broken: this pod, its network, its node. Who failed before
-    that proves nothing. While it is not yet `silent` for long, it takes all of them, and five at least.
+    that proves nothing. Who answered that it is not well (NEVER) is reached, like one that works. While it is
+    not yet `silent` for long, it takes all of them, and five at least.
     """
-    failing = [each.failing_since for each in endpoints if each.alive is False]
+    failing = [each.failing_since for each in endpoints if each.alive is False and each.failing_since > NEVER]
     turned = sum(since >= last_success_at for since in failing)
     others = len(endpoints) - (len(failing) - turned)
     return turned >= (max(2, min(ENOUGH, others)) if silent else max(ENOUGH, others))

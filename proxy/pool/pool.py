@@ -145,10 +145,18 @@ class Pool:
     # --- checks and connections -----------------------------------------------------------------
 
     def observe_check(
-        self, endpoint: Endpoint, passed: bool, why: str = "", began: float | None = None
+        self,
+        endpoint: Endpoint,
+        passed: bool,
+        why: str = "",
+        began: float | None = None,
+        answered: bool = False,
     ) -> None:
-        """The result of an active check that began then, or a moment ago; `why` it failed."""
-        self.verdicts.check(endpoint, passed, why, self._clock.now() if began is None else began)
+        """The result of an active check that began then, or a moment ago; `why` it failed; whether the pod
+        answered so.
+        """
+        began = self._clock.now() if began is None else began
+        self.verdicts.check(endpoint, passed, why, began, answered)
 
     def connected(self, lease: Lease) -> None:
         took_s = lease.connect_s
@@ -197,15 +205,19 @@ class Pool:
         that nothing speaks against, from outside the subset if need be: not to the next of those that fail.
         """
         if info.tried:
-            spared = [each for each in self.active if not each.proven]
-            if chosen := self._snapshots.pick(info._replace(tried={*info.tried, *spared})):
+            left = [each for each in self.active if each not in info.tried]
+            if chosen := self._pick_of([each for each in left if each.proven], info):
                 return chosen
-            spared = [each for each in spared if each.failing]
-            if chosen := self._snapshots.pick(info._replace(tried={*info.tried, *spared})):
+            if chosen := self._pick_of([each for each in left if not each.failing], info):
                 return chosen
             if chosen := self._stand_in(info.tried):
                 return chosen
         return self._snapshots.pick(info) or self._stand_in(info.tried)
+
+    def _pick_of(self, wanted: Sequence[Endpoint], info: PickInfo) -> Chosen | None:
+        if not wanted:
+            return None  # a picker may have to look at all it knows to find that out
+        return self._snapshots.pick(info._replace(tried=set(self.active).difference(wanted)))
 
     def _begin_probe(self, endpoint: Endpoint, now: float) -> float:
         """This connection shows what an ejected endpoint is worth; nobody else goes there meanwhile."""

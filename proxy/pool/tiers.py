@@ -52,9 +52,9 @@ class Chosen(NamedTuple):
 class Tiers:
     """Replaced tier by tier, whole snapshots: nobody changes what the data path picks from.
 
-    `panic_below`: the share of usable endpoints below which all are used, as Envoy's healthy panic threshold.
-    As there, it is the share of one priority: of that which serves, the first one where any is usable. Others
-    neither make up for what it lacks nor are they to blame for it.
+    `panic_below`: the share of a priority's endpoints that is enough, as Envoy's healthy panic threshold. The
+    first priority where anyone is usable serves. All of it do when no priority has enough usable ones: as in
+    Envoy, while another one has, be it a later one, nobody is sent to those that are known to be dead.
     """
 
     def __init__(self, factory: Factory, panic_below: float, rng: Rng) -> None:
@@ -92,7 +92,7 @@ class Tiers:
             return "none_usable" if endpoints else ""
         serving = min(usable)
         self.counted = usable[serving], priorities[serving]
-        panics = usable[serving] < self._panic_below * priorities[serving]
+        panics = all(count < self._panic_below * priorities[each] for each, count in usable.items())
         self._panicking = {serving} if panics else ()
         return "threshold" if panics else ""
 

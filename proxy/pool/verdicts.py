@@ -1,7 +1,7 @@
 """What checks and connections show of endpoints, and what that makes of them."""
 
 import logging
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -62,7 +62,7 @@ class Verdicts:
         self._slow_start_s = settings.slow_start_s
         self._failure_costs_s = settings.connect_timeout_s
         self._interval_s = settings.health_interval_s
-        self._worked_at = NEVER  # when any endpoint showed for the last time that it is alive
+        self._worked_at = NEVER  # when any endpoint worked for the last time, or answered that it is not well
         self._well_from = NEVER  # when it was us for the last time: what began before is no endpoint's fault
         self._seldom = Seldom(clock)
         self._sick = False  # whether it seems to be us, as all endpoints fail
@@ -74,8 +74,8 @@ class Verdicts:
         """The members have changed."""
         self._counted = False
 
-    def check(self, endpoint: Endpoint, passed: bool, why: str, began: float) -> None:
-        """The result of an active check that began then; `why` it failed."""
+    def check(self, endpoint: Endpoint, passed: bool, why: str, began: float, answered: bool) -> None:
+        """The result of an active check that began then; `why` it failed, and whether the pod answered so."""
         now = self._clock.now()
         self._counters.health_checks["passed" if passed else "failed"] += 1
         if not passed and began < max(self._well_from, endpoint.worked_from if self._plain_checks else NEVER):
@@ -86,7 +86,7 @@ class Verdicts:
                 endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=self._same_port)
         if passed and self._same_port:
             endpoint.passed_from = began
-        self._learn(endpoint, began, alive=passed, patience_s=self._interval_s)
+        self._learn(endpoint, began, alive=passed, patience_s=self._interval_s, answered=answered)
 
     def connected(self, endpoint: Endpoint, taken_at: float, connect_s: float) -> bool:
         """A pod took a connection that began then after `connect_s`; whether that was in good time."""
@@ -178,23 +178,30 @@ class Verdicts:
             endpoint.ejection = ejection.may_return(endpoint.ejection, now, checked=False)
 
     def _learn(
-        self, endpoint: Endpoint, began: float = NEVER, *, alive: bool, patience_s: float = 0.0
+        self,
+        endpoint: Endpoint,
+        began: float = NEVER,
+        *,
+        alive: bool,
+        patience_s: float = 0.0,
+        answered: bool = False,
     ) -> None:
         """What a check or a connection that began then showed; decisive for one that DNS does not list.
 
-        `patience_s`: how long after the last success there has been silence for long.
+        `patience_s`: how long after the last success there has been silence for long. `answered`: a pod that
+        says itself that it is not well proves that all between us and it is, and shares no fault with others.
         """
         now = self._clock.now()
         changed = endpoint.alive is not alive
         endpoint.alive = alive
         if not alive:
-            endpoint.failing_since = now if changed else endpoint.failing_since
+            endpoint.failing_since = NEVER if answered else now if changed else endpoint.failing_since
             endpoint.failed_from = max(endpoint.failed_from, began)
         if changed and endpoint.identity in self._pool.held:
             self._pool.state_changed()
             if not alive:
                 self._pool.drop(endpoint)
-        if alive:
+        if alive or answered:
             self._worked(now)
         elif not self._sick:
             silent = now - self._worked_at >= patience_s
@@ -202,17 +209,21 @@ class Verdicts:
                 self._lift_ejections()
 
     def _worked(self, at: float) -> None:
-        """Somebody is alive."""
-        self._worked_at = max(self._worked_at, at)
+        """Somebody is there."""
+        before, self._worked_at = self._worked_at, max(self._worked_at, at)
         if self._sick:
             self._sick = False
             self._well_from = self._clock.now()
-            self._use_all_again()
+            self._use_again(self._turned_since(before))
 
-    def _use_all_again(self) -> None:
-        """It was us: the others get the benefit of the doubt. Nobody is cold for what we did not reach."""
-        log.info("%s: an endpoint answers again, all that failed are used again", self._pool.name)
-        for endpoint in self._pool.members:
+    def _turned_since(self, worked_at: float) -> list[Endpoint]:
+        """Who began to fail since anybody worked for the last time: who did before is to blame himself."""
+        return [each for each in self._pool.members if each.failing_since >= worked_at]
+
+    def _use_again(self, turned: Sequence[Endpoint]) -> None:
+        """It was us: they get the benefit of the doubt. Nobody is cold for what we did not reach."""
+        log.info("%s: an endpoint answers again, those that failed with it are used again", self._pool.name)
+        for endpoint in turned:
             endpoint.ejection = ejection.succeeded(endpoint.ejection)
             endpoint.warming_since, endpoint.ramp = None, 1.0
             if endpoint.health.status is Status.UNHEALTHY:
@@ -226,14 +237,16 @@ class Verdicts:
         self._counters.panics["all_failed"] += 1
         if (more := self._seldom.may_say("all failed")) is not None:
             log.warning(
-                "%s: endpoints fail and none of %d answers: is it this pod, its network or its node? "
-                "None is ejected until one does%s",
+                "%s: connections or checks of %d of %d endpoints fail, and none has worked since: "
+                "is it this pod, its network or its node? None is ejected until one works%s",
                 self._pool.name,
+                sum(each.alive is False for each in self._pool.members),
                 len(self._pool.members),
                 more,
             )
-        for endpoint in self._pool.members:
+        for endpoint in self._turned_since(self._worked_at):
             endpoint.ejection, endpoint.probe_since = ejection.succeeded(endpoint.ejection), None
+        self.recount()
         self._pool.state_changed()
 
     @contextmanager

@@ -61,7 +61,7 @@ def test_it_takes_three_others(own: float | None, known: int, slow: bool) -> Non
 
 
 def failing(*since: float | None) -> list[Endpoint]:
-    """Endpoints that fail since then; None: they work."""
+    """Endpoints that fail since then; None: they work; NEVER: they answer that they are not well."""
     endpoints = fleet(len(since))
     for endpoint, moment in zip(endpoints, since, strict=True):
         endpoint.alive, endpoint.failing_since = moment is None, NEVER if moment is None else moment
@@ -84,6 +84,8 @@ def failing(*since: float | None) -> list[Endpoint]:
         ([11.0] * 4 + [None] * 96, False),
         ([11.0] * 4 + [9.9] * 96, True),
         ([11.0] * 4 + [9.9] * 95 + [None], False),
+        ([11.0] * 2 + [NEVER] * 8, False),  # these answered that they are not well
+        ([11.0] * 5 + [NEVER] * 95, True),
     ],
 )
 def test_all_failed(since: list[float | None], want: bool) -> None:

@@ -74,13 +74,31 @@ class InTiers(Stage):
 
 
 def test_panic_is_of_the_priority_that_serves(caplog: pytest.LogCaptureFixture) -> None:
-    """One of four is left, whatever waits behind: with a threshold of 50 % the four are used, as in Envoy."""
+    """One of four is left, and five of twelve behind them: with a threshold of 50 % the four are used."""
     stage = InTiers(4, 12, PANIC_THRESHOLD="50%")
     stage.succeed(15)
-    stage.take_out(0, 1, 2)
+    stage.take_out(0, 1, 2, *range(4, 11))
 
     assert stage.served_by() == {0, 1, 2, 3}
     assert "1 of 4 endpoints are usable: all are used" in caplog.text
+    assert stage.pool.counters.panics == {"threshold": 1}
+
+
+def test_no_panic_while_a_later_priority_has_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """Six of ten are known to be dead, ten wait behind them: nobody is sent to the dead, as in Envoy, until
+    those behind have too few as well.
+    """
+    stage = InTiers(10, 10, PANIC_THRESHOLD="50%")
+    stage.succeed(19)
+    stage.take_out(*range(6))
+    assert stage.served_by() == {6, 7, 8, 9}
+    stage.take_out(*range(10, 15))
+    assert stage.served_by() == {6, 7, 8, 9}
+    assert stage.pool.counters.panics == {}
+    assert "all are used" not in caplog.text
+
+    stage.take_out(15)
+    assert stage.served_by() == set(range(10))
     assert stage.pool.counters.panics == {"threshold": 1}
 
 
@@ -133,7 +151,7 @@ def test_all_fail_at_once(caplog: pytest.LogCaptureFixture) -> None:
     stage.clock.advance(5)
     stage.fail(3)
 
-    assert "none of 4 answers: is it this pod, its network or its node?" in caplog.text
+    assert "of 4 of 4 endpoints fail, and none has worked since: is it this pod, its network" in caplog.text
     assert stage.pool.counters.panics == {"all_failed": 1}
     assert stage.states() == ["ready"] * 4
     for number in (0, 1, 2, 3):

@@ -24,11 +24,13 @@ from proxy.policy.pickers.slots import SIZE, Slots
 BOUND = 1.25  # HAProxy calls 1.25 to 2 reasonable
 FREE = 32  # a client has 10 (HikariCP, urllib3) or 15 (SQLAlchemy) in its pool: two of them are no load yet
 AGAIN_S = 1.0  # between two tables
+OLDER = 3  # tables that are kept during slow starts, 64 KiB each: in a rollout more would save hardly a key
 
 
 class Maglev:
     """`_ramps`: the usable endpoints, with the part of its slots that each owns already. `_next`: the table
-    that is due when this one has served for a while. `_older`: the one before, during slow starts.
+    that is due when this one has served for a while. `_older`: those before, the last one first, during slow
+    starts: what the second newcomer does not own yet may have been the first one's, who is as new.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Maglev:
         whole = sum(each.effective_weight for each in endpoints)
         self._room = {each: bound * each.effective_weight / whole for each in endpoints if bound}
         self._next: _Table | None = None
-        self._older: _Table | None = None
+        self._older: tuple[_Table, ...] = ()
         if not isinstance(previous, Maglev):
             self._table = _Table(endpoints, None)
             return
@@ -53,6 +55,8 @@ class Maglev:
             self._table, self._next = previous._table, latest
 
     def pick(self, info: PickInfo) -> Pick | None:
+        if info.tried and self._ramps.keys() <= set(info.tried):
+            return None  # no slot, and no other table, would have another one
         if self._next is not None and info.now >= self._table.made_at + AGAIN_S:
             self._turn_to(self._next)
         pick = self._pick(info)
@@ -62,7 +66,8 @@ class Maglev:
         return pick
 
     def _turn_to(self, table: "_Table") -> None:
-        self._older, self._table, self._next = self._table, table, None
+        self._older = (self._table, *self._older)[:OLDER]
+        self._table, self._next = table, None
 
     def _pick(self, info: PickInfo) -> Pick | None:
         slot = info.key % SIZE
@@ -94,14 +99,14 @@ class Maglev:
 
     def _owner(self, place: int, now: float) -> Endpoint | None:
         """Whose it is. What a newcomer does not own yet still is whose it was, if that one may be used."""
-        owner, part = self._table.owner(place, now)
-        ramp = self._ramps.get(owner, 0.0)
-        if part < ramp:
-            return owner
-        if not ramp or self._older is None or not self._older.is_made:
-            return None
-        before, _ = self._older.owner(place, now)
-        return before if self._ramps.get(before, 0.0) >= 1.0 else None
+        for table in (self._table, *self._older):
+            owner, part = table.owner(place, now)
+            ramp = self._ramps.get(owner, 0.0)
+            if part < ramp:
+                return owner
+            if not ramp:
+                return None
+        return None
 
 
 class _Table:

@@ -137,6 +137,29 @@ def test_slow_start(count: int) -> None:
         before = after
 
 
+def test_a_second_newcomer() -> None:
+    """While one is in its slow start another comes: the keys that it is to have stay where they were until it
+    takes them, and hardly one of the others moves.
+    """
+    endpoints = fleet(7)
+    *_, one, two = endpoints
+    one.ramp = 0.1
+    first = Maglev(endpoints[:5], RNG)
+    owner(first, 0)
+    alone = Maglev(endpoints[:6], RNG, first)
+    owner(alone, 0, now=AGAIN_S)
+    one.ramp, two.ramp = 0.3, 0.1
+    before = owners(Maglev(endpoints[:6], RNG, alone), AGAIN_S)
+    both = Maglev(endpoints, RNG, alone)
+    after = owners(both, 2 * AGAIN_S)
+
+    moves = [here for there, here in zip(before, after, strict=True) if here is not there]
+    assert sum(here not in (one, two) for here in moves) <= 0.01 * SIZE
+    assert len(moves) <= 0.03 * SIZE
+    one.ramp = two.ramp = 1.0
+    assert set(owners(Maglev(endpoints, RNG, both), 2 * AGAIN_S)) == set(endpoints)
+
+
 def test_where_all_are_new() -> None:
     """Nobody has to spare the others: each has all its slots."""
     endpoints = fleet(5)

@@ -9,7 +9,7 @@ from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import Picker, PickInfo, maglev
 from proxy.policy.pickers.maglev import Maglev
 from proxy.policy.pickers.slots import SIZE, Slots
-from tests.support.fleet import fleet
+from tests.support.fleet import Stage, fleet
 
 RNG = Random(7)
 
@@ -65,3 +65,49 @@ def test_newcomers_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
     some = fleet(102)[100:]
     alone = Maglev(some, RNG, Maglev(endpoints, RNG, picker))
     assert owner(alone, 7, now=9.0) in some
+
+
+# --- who is left ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The slots that were looked at."""
+    looked, owner_of = [], Maglev._owner
+
+    def look(self: Maglev, place: int, now: float) -> Endpoint | None:
+        looked.append(place)
+        return owner_of(self, place, now)
+
+    monkeypatch.setattr(Maglev, "_owner", look)
+    return looked
+
+
+@pytest.mark.parametrize("count", [1, 1_000])
+def test_where_all_were_tried_no_slot_is_looked_at(count: int, looks: list[int]) -> None:
+    """Nor is a table made for it."""
+    endpoints = fleet(count + 1)
+    first = Maglev(endpoints[:count], RNG)
+    owner(first, 7)
+    looks.clear()
+    made: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maglev, "Slots", counting(made))
+        for picker in (first, Maglev(endpoints, RNG, first)):
+            assert picker.pick(PickInfo(endpoints, 0.0, RNG, 7)) is None
+
+    assert (looks, made) == ([], [])
+
+
+@pytest.mark.parametrize("proven", [0, 1_000])
+def test_a_retry_looks_at_few_slots(proven: int, looks: list[int]) -> None:
+    """One of a thousand refused: whether or not any of the others has proved itself, the next one is near."""
+    stage = Stage(1_000, BALANCER="maglev")
+    for endpoint in stage.pool.members[:proven]:
+        endpoint.alive = True
+    with stage.pool.lease([], key=7) as lease:
+        looks.clear()
+        with stage.pool.lease([lease.endpoint], key=7) as other:
+            assert other.endpoint is not lease.endpoint
+
+    assert len(looks) < 20
