@@ -12,7 +12,11 @@ from proxy.policy.servers import Trouble
 from proxy.pool import Heard, Picked, Pool
 from proxy.pool.tiers import DOUBTFUL, name_of
 
-PANICS = {"none_usable": "none was usable", "threshold": "too few were usable"}
+PANICS = {
+    "none_usable": "none was usable",
+    "threshold": "too few were usable",
+    "all_failed": "all failed together",
+}
 
 
 def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:

@@ -17,6 +17,7 @@ from proxy.pool.verdicts import Verdicts
 log = logging.getLogger("headway.pool")
 
 NEVER = float("inf")
+ALL_FAILED = "all_failed"
 RESTS = 9  # times as long as a snapshot takes to make: a storm of failures costs a tenth of the time at most
 
 
@@ -83,8 +84,9 @@ class Snapshots:
         for endpoint in self._moving:
             self._ramp(endpoint, now)
         before = self.tiers.field.panic
-        self.tiers.publish(self._active, self._held)
-        if (panic := self.tiers.field.panic) and panic != before:
+        self.tiers.publish(self._active, self._held, self._verdicts.pardoned())
+        panic = self.tiers.field.panic
+        if panic not in ("", before, ALL_FAILED):  # of which the verdicts have told
             self._counters.panics[panic] += 1
             usable, whole = self.tiers.counted
             log.warning("%s: %d of %d endpoints are usable: all are used", self._name, usable, whole)

@@ -14,14 +14,16 @@ NAMED = 20  # of those who are not used
 STANDBY = 1 << 18  # no tier to balance over: the next one in this pod's own order
 
 
-def tier_of(endpoint: Endpoint, held: Set[Identity], panicking: Collection[int]) -> int:
+def tier_of(
+    endpoint: Endpoint, held: Set[Identity], panicking: Collection[int], pardoned: Collection[Endpoint] = ()
+) -> int:
     """SRV's priority; after those who is unusable, then who is neither in DNS nor proven to live.
 
-    Of the priorities that are `panicking` the unusable ones are used, too.
+    Of the priorities that are `panicking` the unusable ones are used, too, and so are the `pardoned`.
     """
     if endpoint.identity in held and not endpoint.proven:
         return LAST_RESORT
-    good = endpoint.usable or endpoint.on_probation
+    good = endpoint.usable or endpoint.on_probation or endpoint in pardoned
     return endpoint.priority if good or endpoint.priority in panicking else DOUBTFUL
 
 
@@ -67,17 +69,24 @@ class Tiers:
         self._panicking: Collection[int] = ()
         self._first = 0  # the best priority there is
 
-    def publish(self, endpoints: Sequence[Endpoint], held: Set[Identity]) -> None:
-        """New snapshots of `endpoints`; each algorithm goes on where it stood in its tier."""
+    def publish(
+        self, endpoints: Sequence[Endpoint], held: Set[Identity], pardoned: Collection[Endpoint] = ()
+    ) -> None:
+        """New snapshots of `endpoints`; each algorithm goes on where it stood in its tier.
+
+        `pardoned`: those that failed all together, probably by no fault of theirs. While checks take them out
+        one by one, the last one left would get all there is.
+        """
         others = [each for each in endpoints if _reason(each, held)]
         named = tuple((each, _reason(each, held), each.why) for each in others[:NAMED])
-        panic = self._panic(endpoints, set(others))
+        panic = self._panic(endpoints, set(others)) or "all_failed" * bool(pardoned)
         self.field = Field(len(endpoints) - len(others), named, panic)
         tiers: dict[int, list[Endpoint]] = {}
         for endpoint in endpoints:
-            tiers.setdefault(tier_of(endpoint, held, self._panicking), []).append(endpoint)
-        for tier in tiers.values():
-            _keep_fair(tier)
+            tier = tier_of(endpoint, held, self._panicking, pardoned)
+            tiers.setdefault(tier, []).append(endpoint)
+        for alike in tiers.values():
+            _keep_fair(alike)
         self.pickers = {
             tier: self._factory(tiers[tier], self._rng, self.pickers.get(tier)) for tier in sorted(tiers)
         }

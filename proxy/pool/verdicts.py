@@ -216,6 +216,10 @@ class Verdicts:
             self._well_from = self._clock.now()
             self._use_again(self._turned_since(before))
 
+    def pardoned(self) -> Set[Endpoint]:
+        """Whom nothing is held against, as it seems to be us."""
+        return set(self._turned_since(self._worked_at)) if self._sick else set()
+
     def _turned_since(self, worked_at: float) -> list[Endpoint]:
         """Who began to fail since anybody worked for the last time: who did before is to blame himself."""
         return [each for each in self._pool.members if each.failing_since >= worked_at]

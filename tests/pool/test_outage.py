@@ -2,6 +2,7 @@
 
 import heapq
 from collections import Counter
+from contextlib import ExitStack
 from itertools import count
 from typing import Literal
 
@@ -208,3 +209,26 @@ def test_usable_ones_are_counted_anew() -> None:
     stage.fail(1, times=3)
 
     assert stage.states() == ["ready", "ejected", "ready"]
+
+
+@sharing
+def test_checks_that_fail_one_by_one_leave_nobody_alone(balancer: str) -> None:
+    """While all seem to fail, the one whose third check has not failed yet does not get everything."""
+    stage = Stage(PODS, 7, BALANCER=balancer, HEALTH_FALL="3", SLOW_START="0")
+    pods = stage.pool.members
+    for pod in pods:
+        with stage.pool.lease([each for each in pods if each is not pod]) as lease:
+            lease.succeeded(0.0)
+    stage.clock.advance(2.0)
+    for _ in range(3):
+        for pod in pods[:-1]:
+            stage.pool.observe_check(pod, False, "refused")
+    stage.pool.observe_check(pods[-1], False, "refused")
+    assert sum(pod.usable for pod in pods) == 1
+
+    with ExitStack() as held:
+        for _ in range(200):
+            held.enter_context(stage.pool.lease([], key=stage.rng.getrandbits(64)))
+        got = [pod.in_flight / 200 * PODS for pod in pods]
+
+    assert max(got) <= MOST
