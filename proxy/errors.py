@@ -104,6 +104,13 @@ class ClientReset(HeadwayError):
     reason = "client_reset"
 
 
+class WrongProxyHeader(HeadwayError):
+    """PROXY_PROTOCOL_ACCEPT: the client's header is missing or no header, or it may not send one."""
+
+    source = "client"
+    reason = "proxy_protocol"
+
+
 _BY_ERRNO: dict[int, type[ConnectError]] = {
     errno.ECONNREFUSED: Refused,
     errno.ECONNRESET: ResetEarly,

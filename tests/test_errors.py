@@ -74,6 +74,7 @@ def test_reasons_are_a_closed_list() -> None:
         "NoEndpoint": "no_endpoint",
         "CutOff": "aborted",
         "ClientReset": "client_reset",
+        "WrongProxyHeader": "proxy_protocol",
     }
     assert {each.source for each in kinds} == {"client", "upstream", "internal"}
 

@@ -14,6 +14,7 @@ from proxy.config.words import (
     IpFamily,
     LogFormat,
     LogLevel,
+    ProxyProtocol,
     ReadyWhen,
     RelayKind,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "NamedTarget",
+    "ProxyProtocol",
     "ReadyWhen",
     "RelayKind",
     "Row",

@@ -40,10 +40,10 @@ NEEDS = {
     **dict.fromkeys(("health_interval_s", "health_timeout_s", "health_rise"), ("health_check", CHECKING)),
     **dict.fromkeys(("health_fall", "health_passive_first", "health_budget"), ("health_check", CHECKING)),
     "health_port": ("health_check", CHECKING),
-    "health_path": ("health_check", ("http",)),
-    "health_status": ("health_check", ("http",)),
+    **dict.fromkeys(("health_path", "health_status"), ("health_check", ("http",))),
     "health_host": ("health_check", ("http", "grpc")),
     "health_service": ("health_check", ("grpc",)),
+    "proxy_protocol_from": ("proxy_protocol_accept", ("true",)),
     "relay_threads": ("relay", ("auto", "native")),
     "relay_spin": ("relay", ("auto", "native")),
 }
@@ -96,7 +96,7 @@ def from_env(env: Mapping[str, str]) -> Loaded:
 
 def _word(value: Any) -> Any:
     """The choice that `value` is; whatever a user's own picker is called, it is one of those."""
-    return OWN if ":" in str(value) else value
+    return OWN if ":" in str(value) else str(value).lower()
 
 
 def _prefix(name: str) -> str:

@@ -7,8 +7,16 @@ import msgspec
 from proxy.config import targets, values
 from proxy.config.setting import Seconds, Setting, Share, fields_of
 from proxy.config.targets import Target
-from proxy.config.values import Listen, count, duration, one_of, one_of_or_own, share
-from proxy.config.words import AccessLog, Balancer, HashKey, HealthCheck, IpFamily, ReadyWhen
+from proxy.config.values import Listen, Networks, count, duration, one_of, one_of_or_own, share
+from proxy.config.words import (
+    AccessLog,
+    Balancer,
+    HashKey,
+    HealthCheck,
+    IpFamily,
+    ProxyProtocol,
+    ReadyWhen,
+)
 from proxy.model import Address
 
 
@@ -235,6 +243,33 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             duration("100ms", "24h", zero="the system's"),
             "30s",
             "how long sent bytes may stay unacknowledged or unread, on both sides; not on loopback addresses",
+        ),
+    ]
+
+    proxy_protocol_send: Annotated[
+        ProxyProtocol,
+        Setting(
+            one_of(ProxyProtocol),
+            "off",
+            "tell pods the client's address: by this version's header before its first byte; checks send one "
+            "too, but for those at HEALTH_PORT",
+        ),
+    ]
+    proxy_protocol_accept: Annotated[
+        bool,
+        Setting(
+            values.flag,
+            "false",
+            "clients send such a header, of either version, within 3 s; who does not is reset",
+        ),
+    ]
+    proxy_protocol_from: Annotated[
+        Networks | None,
+        Setting(
+            values.networks,
+            None,
+            "who may send it beside this pod itself; anybody else is reset",
+            "this pod only",
         ),
     ]
 

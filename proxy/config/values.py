@@ -263,6 +263,26 @@ listen_or_off: Kind[Listen | None] = Kind(
 )
 
 
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        if "%" in text:  # a zone, which belongs to one host
+            raise ValueError
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        host_bits = " (its host bits must be 0)" if "host bits" in str(error) else ""
+        raise ValueError(f"has {text!r}, which is no address or network{host_bits}") from None
+
+
+networks: Kind[Networks] = Kind(
+    lambda text: tuple(_network(part.strip()) for part in text.split(",")),
+    "addresses and networks such as 10.0.0.0/8, several with commas",
+    lambda networks: ",".join(map(str, networks or ())),
+)
+
+
 def _nameserver(text: str) -> Address:
     try:
         return Address(str(ipaddress.ip_address(text)), 53)

@@ -38,6 +38,12 @@ class ReadyWhen(StrEnum):
     ENDPOINT = "endpoint"
 
 
+class ProxyProtocol(StrEnum):
+    OFF = "off"
+    V1 = "v1"
+    V2 = "v2"
+
+
 class RelayKind(StrEnum):
     AUTO = "auto"
     NATIVE = "native"

@@ -1,18 +1,23 @@
 """Makes the check that HEALTH_CHECK names. What only one kind needs is imported for that kind."""
 
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from proxy.config import HealthCheck, ServiceSettings, SrvTarget, StaticTarget
 from proxy.config.targets import Target
 from proxy.controlpath.exchange import Connect
 from proxy.model import Address
+from proxy.policy.proxy_protocol import WRITERS, Header
 
 Check = Callable[[Address, float], Awaitable[None]]
 
 
 def make_check(settings: ServiceSettings, connect: Connect) -> Check:
     """`check(address, timeout_s)` raises ConnectError when the endpoint is not well."""
-    talk = _talk(settings, connect)
+    write = WRITERS.get(settings.proxy_protocol_send)
+    # Another port is another server, which need not know of the protocol: so does HAProxy decide, too.
+    talk = _talk(settings, _announced(connect, write) if write and not settings.health_port else connect)
     host = settings.health_host or _host(settings.target)
 
     async def check(address: Address, timeout_s: float) -> None:
@@ -20,6 +25,19 @@ def make_check(settings: ServiceSettings, connect: Connect) -> Check:
         await talk(where, host or str(where), timeout_s)
 
     return check
+
+
+def _announced(connect: Connect, write: Callable[[Header], bytes]) -> Connect:
+    """Begins with the PROXY header of a check: a pod that waits for one would log its absence as an error."""
+
+    async def announced(address: Address, timeout_s: float) -> socket.socket:
+        sock = await connect(address, timeout_s)
+        with suppress(OSError):  # it has accepted; who goes on to talk meets the failure anew
+            ours = Address(*sock.getsockname()[:2])
+            sock.send(write(Header(ours, address, local=True)))
+        return sock
+
+    return announced
 
 
 def _talk(settings: ServiceSettings, connect: Connect) -> Callable[[Address, str, float], Awaitable[None]]:

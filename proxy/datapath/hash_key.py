@@ -2,17 +2,25 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.config import Balancer, HashKey, ServiceSettings
 from proxy.datapath.sni import server_name
+from proxy.datapath.sockets import address_of, readable
 from proxy.errors import ClientReset
-from proxy.model import Clock
+from proxy.model import Address, Clock
 
-KeyOf = Callable[[socket.socket], Coroutine[Any, Any, int]]
+
+class KeyOf(Protocol):
+    """Of the client's socket, and of its address where a PROXY header says so."""
+
+    def __call__(
+        self, client: socket.socket, source: Address | None = None, /
+    ) -> Coroutine[Any, Any, int]: ...
+
 
 KEY_BYTES = 8
 PEEK_S = 1.0  # a client that waits for its server to speak first is not kept waiting for longer
@@ -35,24 +43,25 @@ def make_key_of(settings: ServiceSettings, pod_name: str, clock: Clock) -> KeyOf
     return partial(_of_client, pod)
 
 
-async def _of_pod(pod: int, client: socket.socket) -> int:
+async def _of_pod(pod: int, client: socket.socket, source: Address | None = None) -> int:
     return pod
 
 
-async def _of_client(pod: int, client: socket.socket) -> int:
+async def _of_client(pod: int, client: socket.socket, source: Address | None = None) -> int:
     """By its address without the port. The pod's own application is this pod: localhost is the same address
     in every pod of the fleet, and would send all of them to one endpoint.
     """
     try:
-        peer = client.getpeername()
+        source = source or address_of(client.getpeername())
     except OSError:  # it was reset: the relay will find out
         return pod
-    # A listener for both families shows IPv4 clients as ::ffff:1.2.3.4 (RFC 4291 2.5.5.2).
-    ip = peer[0].removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+    ip = source.ip.removeprefix("::ffff:") if source is not None else ""
     return pod if ip in OURSELVES else _hashed(ip.encode())
 
 
-async def _of_server_name(patience_s: float, clock: Clock, pod: int, client: socket.socket) -> int:
+async def _of_server_name(
+    patience_s: float, clock: Clock, pod: int, client: socket.socket, source: Address | None = None
+) -> int:
     """By what it asks for in TLS; by its address when it does not say within `patience_s`, or is no TLS."""
     try:
         async with asyncio.timeout(patience_s):
@@ -60,14 +69,14 @@ async def _of_server_name(patience_s: float, clock: Clock, pod: int, client: soc
     except TimeoutError:
         # After a stall of the loop its timers run first: what came in time is there.
         name = server_name(_peek(client) or b"") or b""
-    return _hashed(name) if name else await _of_client(pod, client)
+    return _hashed(name) if name else await _of_client(pod, client, source)
 
 
 async def _peek_server_name(client: socket.socket, clock: Clock) -> bytes:
     """The name, without taking a byte from the relay; empty when there is none. Raises ClientReset."""
     pause_s = FIRST_PAUSE_S
     while (seen := _peek(client)) is None:
-        await _readable(client)
+        await readable(client)
     # Once there are bytes, readable says nothing of more, and SO_RCVLOWAT does not hold for Unix sockets. A
     # hello in pieces is rare: it is waited for at most twice as long as it takes.
     while (name := server_name(seen)) is None and 0 < len(seen) < PEEK_MOST:
@@ -85,21 +94,6 @@ def _peek(client: socket.socket) -> bytes | None:
         return None
     except OSError as error:  # told only once: the relay could not see it any more
         raise ClientReset(error.strerror) from error
-
-
-async def _readable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    there: asyncio.Future[None] = loop.create_future()
-
-    def settle() -> None:
-        if not there.done():
-            there.set_result(None)
-
-    loop.add_reader(sock, settle)
-    try:
-        await there
-    finally:
-        loop.remove_reader(sock)
 
 
 def _hashed(what: bytes) -> int:

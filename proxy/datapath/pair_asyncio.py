@@ -94,7 +94,7 @@ class Pair:
         self.quiet_since = self.waiting_since = clock.now()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def start(self) -> None:
+    async def start(self, prefix: bytes) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(lambda: self.pod, self.pod.sock)
         # A pod that was gone before this began has shown it by now, and nothing of the client's is read yet.
@@ -103,6 +103,8 @@ class Pair:
             self.started = True
             self._give_back()
             return
+        if prefix and not gone:
+            self.pod.transport.write(prefix)
         await loop.connect_accepted_socket(lambda: self.client, self.client.sock)
         self.started = True
         if self.ending is None:

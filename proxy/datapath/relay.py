@@ -55,13 +55,15 @@ class Relay(Protocol):
         connect_within_s: float,
         retry_before: float,
         owner: object = None,
+        prefix: bytes = b"",
     ) -> object:
         """Take over the client, the descriptor of a non-blocking socket, and bring it together with `pod`: an
         address, or a connected socket. Both stay the caller's if this raises.
 
         A pod that does not accept within `connect_within_s` gives the client back; until the time
         `retry_before` one that ends or resets before any byte flowed does so as well (0 = never). `owner` is
-        who they belong to, for abort().
+        who they belong to, for abort(). The pod gets `prefix` before anything else; no count includes it, and
+        a pod that ends after it has not been touched yet.
         """
 
     def account(self) -> None:

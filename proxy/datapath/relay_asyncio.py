@@ -82,15 +82,16 @@ class AsyncioRelay:
         connect_within_s: float,
         retry_before: float,
         owner: object = None,
+        prefix: bytes = b"",
     ) -> None:
         if isinstance(pod, Address):
             attempt = _Attempt(owner)
             self._attempts.add(attempt)
-            story = self._connect_and_relay(attempt, client, pod, ear, connect_within_s, retry_before)
+            story = self._connect_and_relay(attempt, client, pod, ear, connect_within_s, retry_before, prefix)
             attempt.task = spawn(story, name="relay")
         else:
             pair = self._pair(client, pod, ear, 0.0, retry_before, owner)
-            spawn(self._relay(pair, ear, 0.0), name="relay")
+            spawn(self._relay(pair, ear, 0.0, prefix), name="relay")
 
     async def _connect_and_relay(
         self,
@@ -100,6 +101,7 @@ class AsyncioRelay:
         ear: Ear,
         connect_within_s: float,
         retry_before: float,
+        prefix: bytes,
     ) -> None:
         try:
             pod, connect_s = await attempt.connect(self._connector, self._clock, address, connect_within_s)
@@ -112,7 +114,7 @@ class AsyncioRelay:
         finally:
             self._attempts.discard(attempt)
         pair = self._pair(client, pod, ear, connect_s, retry_before, attempt.owner)
-        await self._relay(pair, ear, connect_s)
+        await self._relay(pair, ear, connect_s, prefix)
 
     def _pair(
         self, client: int, pod: socket.socket, ear: Ear, connect_s: float, retry_before: float, owner: object
@@ -124,9 +126,9 @@ class AsyncioRelay:
         self._schedule()
         return pair
 
-    async def _relay(self, pair: Pair, ear: Ear, connect_s: float) -> None:
+    async def _relay(self, pair: Pair, ear: Ear, connect_s: float, prefix: bytes) -> None:
         try:
-            await pair.start()
+            await pair.start(prefix)
             await pair.done
         except BaseException:
             pair.abandon(self._forget)

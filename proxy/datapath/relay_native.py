@@ -52,13 +52,16 @@ class NativeEngine:
         pod: Address | socket.socket,
         connect_within_s: float,
         retry_before: float,
+        prefix: bytes,
     ) -> None:
         if self._closed:
             raise CutOff("the process ends")
         if isinstance(pod, Address):
-            self._engine.start(pair, service, client, -1, pod, connect_within_s, retry_before)
+            self._engine.start(pair, service, client, -1, pod, connect_within_s, retry_before, prefix)
         else:
-            self._engine.start(pair, service, client, pod.fileno(), None, connect_within_s, retry_before)
+            self._engine.start(
+                pair, service, client, pod.fileno(), None, connect_within_s, retry_before, prefix
+            )
             pod.detach()
         self._send_soon()
 
@@ -111,9 +114,10 @@ class NativeRelay:
         connect_within_s: float,
         retry_before: float,
         owner: object = None,
+        prefix: bytes = b"",
     ) -> Pair:
         pair = Pair(self, owner, ear)
-        self._engine.start(pair, self._service, client, pod, connect_within_s, retry_before)
+        self._engine.start(pair, self._service, client, pod, connect_within_s, retry_before, prefix)
         self._pairs.add(pair)
         return pair
 

@@ -9,6 +9,7 @@ from typing import Any
 from proxy.config import ServiceSettings
 from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.listener import Slots
+from proxy.datapath.proxy_header import ProxyHeaders
 from proxy.datapath.relay import End, Relay
 from proxy.datapath.sockets import reset
 from proxy.errors import ConnectError, ConnectTimeout, CutOff, DeadlinePassed, HeadwayError, NoEndpoint
@@ -17,6 +18,7 @@ from proxy.observe import access
 from proxy.observe.access import AccessRecord
 from proxy.policy import load, retry
 from proxy.policy.endpoint import Endpoint
+from proxy.policy.proxy_protocol import Header
 from proxy.pool import Lease, Pool
 from proxy.tasks import spawn
 
@@ -45,6 +47,7 @@ class Sessions:
         self.counters = pool.counters
         self.clock = clock
         self.key_of = key_of  # for a balancer that hashes
+        self.headers = ProxyHeaders(settings)
         self.connect_timeout_s = min(settings.connect_timeout_s, settings.connect_deadline_s)
 
     def begin(self, client: int) -> None:
@@ -52,7 +55,7 @@ class Sessions:
         self.slots.take()
         self.counters.active += 1
         session = Session(self, client)
-        if self.key_of is None and self.pool.members:
+        if self.key_of is None and self.pool.members and not self.headers.accepts:
             session.try_next()
         else:
             spawn(session.prepare(), name=self.settings.name)
@@ -62,8 +65,8 @@ class Session:
     """One connection. Where nothing has to be waited for it is no task: the relay's calls move it on."""
 
     __slots__ = (
-        *("_client", "_deadline", "_failures", "_key", "_lease", "_over", "_started", "_timed", "_tried"),
-        "_under",
+        *("_client", "_deadline", "_failures", "_header", "_key", "_lease", "_over", "_started", "_timed"),
+        *("_tried", "_under"),
     )
 
     def __init__(self, under: Sessions, client: int) -> None:
@@ -71,6 +74,7 @@ class Session:
         self._client = client  # its descriptor; -1 while it is the relay's
         self._started = under.clock.now()
         self._deadline = self._started + under.settings.connect_deadline_s
+        self._header: Header | None = None  # of the PROXY protocol, as the client sent it
         self._key = 0
         self._tried: tuple[Endpoint, ...] = ()
         self._failures: tuple[ConnectError, ...] = ()  # of those tried, but for the present one
@@ -81,8 +85,8 @@ class Session:
     async def prepare(self) -> None:
         """What may take its time before an endpoint can be chosen."""
         try:
-            if self._under.key_of is not None:
-                self._key = await self._find_key(self._under.key_of)
+            if self._under.key_of is not None or self._under.headers.accepts:
+                await self._hear()
             if not self._under.pool.members:
                 await self._wait_for_endpoint()
         except HeadwayError as error:
@@ -96,12 +100,17 @@ class Session:
         else:
             self.try_next()
 
-    async def _find_key(self, key_of: KeyOf) -> int:
-        sock = socket.socket(fileno=self._client)
+    async def _hear(self) -> None:
+        """Who the client is, and what says which pod it goes to."""
+        client = socket.socket(fileno=self._client)
         try:
-            return await key_of(sock)
+            if self._under.headers.accepts:
+                self._header = await self._under.headers.hear(client)
+            if self._under.key_of is not None:
+                source = self._header.source if self._header is not None else None
+                self._key = await self._under.key_of(client, source)
         finally:
-            sock.detach()
+            client.detach()
 
     async def _wait_for_endpoint(self) -> None:
         self._under.counters.waiting += 1
@@ -142,6 +151,7 @@ class Session:
             connect_within_s=min(self._under.connect_timeout_s, self._deadline - now),
             retry_before=self._deadline,
             owner=lease.endpoint,
+            prefix=self._under.headers.for_pod(self._client, self._header),
         )
         self._client = -1
 

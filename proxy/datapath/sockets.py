@@ -1,5 +1,6 @@
-"""The socket options of both sides, and the two ways to end a connection by hand."""
+"""The socket options of both sides, who is at their ends, and the two ways to end a connection by hand."""
 
+import asyncio
 import socket
 import struct
 from contextlib import suppress
@@ -45,6 +46,33 @@ def tune(sock: socket.socket, tuning: Tuning, *, loopback: bool = False) -> None
 def tune_listener(sock: socket.socket, tuning: Tuning) -> None:
     tcp = sock.family != socket.AF_UNIX
     tune(sock, tuning, loopback=tcp and Address(*sock.getsockname()[:2]).is_loopback)
+
+
+def address_of(name: object) -> Address | None:
+    """What getpeername() or getsockname() says; None for a Unix socket.
+
+    A socket of both families shows IPv4 addresses as ::ffff:1.2.3.4 (RFC 4291 2.5.5.2).
+    """
+    if not isinstance(name, tuple):
+        return None
+    ip = name[0].removeprefix("::ffff:")
+    return Address(name[0] if ":" in ip else ip, name[1])
+
+
+async def readable(sock: socket.socket) -> None:
+    """Returns once there is something to read, be it an end."""
+    loop = asyncio.get_running_loop()
+    there: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not there.done():
+            there.set_result(None)
+
+    loop.add_reader(sock, settle)
+    try:
+        await there
+    finally:
+        loop.remove_reader(sock)
 
 
 def arm_reset(sock: socket.socket) -> None:

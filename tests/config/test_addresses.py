@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.config import Listen
 from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target, target
-from proxy.config.values import listen, listen_or_off, nameservers
+from proxy.config.values import listen, listen_or_off, nameservers, networks
 from proxy.model import Address
 from tests.config.refusals import problem
 
@@ -97,6 +97,35 @@ def test_name_servers(text: str, want: tuple[Address, ...]) -> None:
 def test_wrong_name_servers(text: str, why: str) -> None:
     """A name server is an address: its name could not be looked up."""
     assert problem(nameservers, text) == why
+
+
+@pytest.mark.parametrize(
+    "text,shown",
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.1.2.3, fd00::/8 ,::1", "10.1.2.3/32,fd00::/8,::1/128"),
+        ("0.0.0.0/0,::/0", "0.0.0.0/0,::/0"),
+    ],
+)
+def test_networks(text: str, shown: str) -> None:
+    """An address is the network of itself alone."""
+    assert networks.show(networks.parse(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("10.0.0.1/8", "has '10.0.0.1/8', which is no address or network (its host bits must be 0)"),
+        ("10.0.0.0/33", "has '10.0.0.0/33', which is no address or network"),
+        ("web", "has 'web', which is no address or network"),
+        ("10.0.0.0/8,", "has '', which is no address or network"),
+        ("10.0.0.1:80", "has '10.0.0.1:80', which is no address or network"),
+        ("fe80::1%eth0", "has 'fe80::1%eth0', which is no address or network"),
+    ],
+)
+def test_wrong_networks(text: str, why: str) -> None:
+    """Whom the proxy is to believe is not guessed at."""
+    assert problem(networks, text) == why
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "HALF_CLOSE_TIMEOUT": "1m",
     "TCP_KEEPALIVE": "30s",
     "TCP_USER_TIMEOUT": "30s",
+    "PROXY_PROTOCOL_SEND": "off",
+    "PROXY_PROTOCOL_ACCEPT": "false",
+    "PROXY_PROTOCOL_FROM": "this pod only",
     "READY_WHEN": "resolved",
     "ACCESS_LOG": "off",
 }
@@ -148,6 +151,8 @@ WORDS = {
     "HEALTH_CHECK": "tcp, http, grpc, off",
     "HEALTH_PASSIVE_FIRST": "true, false",
     "READY_WHEN": "listening, resolved, endpoint",
+    "PROXY_PROTOCOL_SEND": "off, v1, v2",
+    "PROXY_PROTOCOL_ACCEPT": "true, false",
     "RELAY": "auto, native, asyncio",
     "RELAY_SPIN": "true, false",
     "ACCESS_LOG": "off, failures, all",
@@ -174,8 +179,6 @@ LATER = [
     "QUEUE_SIZE",
     "MAX_CONNECTION_AGE",
     "CLOSE_ON_UNHEALTHY",
-    "PROXY_PROTOCOL_SEND",
-    "PROXY_PROTOCOL_ACCEPT",
     "PROTOCOL",
 ]
 
@@ -211,6 +214,7 @@ ITS_OWN = [  # setting, value, what else makes it mean something, and what does 
     ("HEALTH_FALL", "5", {"HEALTH_CHECK": "grpc"}, {"HEALTH_CHECK": "off"}),
     ("HEALTH_PASSIVE_FIRST", "false", {}, {"HEALTH_CHECK": "off"}),
     ("HEALTH_BUDGET", "5", {}, {"HEALTH_CHECK": "off"}),
+    ("PROXY_PROTOCOL_FROM", "10.0.0.0/8", {"PROXY_PROTOCOL_ACCEPT": "true"}, {}),
     ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
     ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
 ]
@@ -221,9 +225,8 @@ def test_settings_of_a_choice(name: str, text: str, beside: dict[str, str], with
     """A setting that means something only beside another one is refused without it, not ignored."""
     assert rows(**{name: text} | beside)[f"HEADWAY_{name}"].value == text
 
-    with pytest.raises(
-        SettingsError, match=f"HEADWAY_{name}=.*: means nothing without (BALANCER|HEALTH_CHECK|RELAY)="
-    ):
+    others = "BALANCER|HEALTH_CHECK|PROXY_PROTOCOL_ACCEPT|RELAY"
+    with pytest.raises(SettingsError, match=f"HEADWAY_{name}=.*: means nothing without ({others})="):
         rows(**{name: text} | without)
 
 

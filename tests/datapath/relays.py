@@ -74,10 +74,17 @@ async def relay_through(
     connect_s: float = LATER_S,
     retry_before: float = 0.0,
     owner: object = None,
+    prefix: bytes = b"",
 ) -> End:
     """How the connection ended. Whoever cancels this aborts it."""
     owner = owner or ear
-    relay.start(client.detach(), pod, ear, connect_within_s=connect_s, retry_before=retry_before, owner=owner)
+    relay.start(
+        *(client.detach(), pod, ear),
+        connect_within_s=connect_s,
+        retry_before=retry_before,
+        owner=owner,
+        prefix=prefix,
+    )
     try:
         return await ear.over
     except asyncio.CancelledError:
@@ -139,6 +146,7 @@ class Bench:
         buffer: int = 0,
         owner: object = None,
         client: tuple[Peer, socket.socket] | None = None,
+        prefix: bytes = b"",
         before: Callable[[Peer, Peer], None] = lambda client, pod: None,
     ) -> AsyncIterator[Relayed]:
         """A connection through the relay, of a new client or of the one given.
@@ -150,7 +158,12 @@ class Bench:
         waits: list[float] = []
         retry_before = SystemClock().now() + retry_s if retry_s else 0.0
         ear = Hearing(waits.append)
-        story = relay_through(self.relay, near_client, near_pod, ear, retry_before=retry_before, owner=owner)
+        story = relay_through(
+            *(self.relay, near_client, near_pod, ear),
+            retry_before=retry_before,
+            owner=owner,
+            prefix=prefix,
+        )
         task = asyncio.create_task(story)
         await asyncio.sleep(0)  # it has begun
         try:

@@ -23,7 +23,7 @@ from tests.datapath.peers import (
     no_socket_lost,
     refusing,
 )
-from tests.datapath.relays import NEVER, Engine, Hearing, relay_through
+from tests.datapath.relays import LATER_S, NEVER, Engine, Hearing, relay_through
 from tests.support import run, until
 
 
@@ -77,10 +77,10 @@ def test_connects_and_serves(engine: Engine, family: socket.AddressFamily) -> No
     run(test())
 
 
-async def fails(engine: Engine, address: Address, **limits: float) -> tuple[End, Peer, Hearing]:
+async def fails(engine: Engine, address: Address, connect_s: float = LATER_S) -> tuple[End, Peer, Hearing]:
     client, near = connected()
     ear = Hearing()
-    end = await relay_through(engine(NEVER, ServiceCounters()), near, address, ear, **limits)
+    end = await relay_through(engine(NEVER, ServiceCounters()), near, address, ear, connect_s=connect_s)
     return end, client, ear
 
 

@@ -51,8 +51,11 @@ class Engine:
         address: Address | None,
         connect_within_s: float,
         retry_before_s: float,
+        prefix: bytes,
     ) -> None:
-        """Take over the descriptors. `pod`: of a connected socket; or -1, to connect one to `address`."""
+        """Take over the descriptors. `pod`: of a connected socket; or -1, to connect one to `address`.
+        It gets `prefix` first.
+        """
 
     def abort(self, pair: Pair, reason: int) -> None:
         """Reset it; nothing happens if it is over."""

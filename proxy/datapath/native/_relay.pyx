@@ -66,6 +66,8 @@ cdef extern from "relay.h" nogil:
         relay_address address
         uint64_t connect_within_ns
         uint64_t retry_before_ns
+        const char *prefix
+        size_t prefix_size
         void *token
 
     struct relay_news:
@@ -189,7 +191,7 @@ cdef class Engine:
         return relay_bell(self._relay)
 
     def start(self, Pair pair not None, Service service not None, int client, int pod, address,
-              double connect_within_s, double retry_before_s):
+              double connect_within_s, double retry_before_s, bytes prefix not None):
         """`pod`: a connected socket; or -1, for one that is to be connected to `address`."""
         cdef relay_order order
         if pod < 0:
@@ -199,6 +201,8 @@ cdef class Engine:
         order.pod = pod
         order.connect_within_ns = _ns(connect_within_s)
         order.retry_before_ns = _ns(retry_before_s)
+        order.prefix = prefix
+        order.prefix_size = len(prefix)
         order.token = <void *>pair
         pair._pair = relay_start(self._relay, &order)
         if pair._pair is NULL:

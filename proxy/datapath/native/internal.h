@@ -21,7 +21,7 @@ enum {
 /* One socket of a pair. */
 struct side {
     struct pair *pair;
-    char *held;                   /* what it did not take of the other's bytes: until it has, no more are read */
+    char *held;                   /* what it has to take, before more of the other's bytes are read */
     uint32_t held_from, held_to;  /* the part of it that is left */
     uint64_t received;            /* bytes that came from it */
     int fd;                       /* -1 once it is no longer ours */

@@ -183,11 +183,26 @@ static void side_init(struct side *side, struct pair *pair, int fd)
     side->fd = fd;
 }
 
+/* False: no memory. */
+static bool hold_prefix(struct side *pod, const struct relay_order *order)
+{
+    if (order->prefix_size == 0)
+        return true;
+    pod->held = calloc(1, order->prefix_size);
+    if (pod->held == NULL)
+        return false;
+    memcpy(pod->held, order->prefix, order->prefix_size);
+    pod->held_to = (uint32_t)order->prefix_size;
+    return true;
+}
+
 static struct pair *pair_new(const struct relay_order *order)
 {
     struct pair *pair = calloc(1, sizeof *pair);
-    if (pair == NULL)
+    if (pair == NULL || !hold_prefix(&pair->pod, order)) {
+        free(pair);
         return NULL;
+    }
     side_init(&pair->client, pair, order->client);
     side_init(&pair->pod, pair, order->pod);
     pair->connecting = order->pod < 0;

@@ -58,6 +58,8 @@ struct relay_order {
     union relay_address address;
     uint64_t connect_within_ns;
     uint64_t retry_before_ns;    /* until then the end of a silent pod gives the client back; 0 = never */
+    const char *prefix;          /* what the pod gets before all else, and no count includes */
+    size_t prefix_size;          /* 0 = nothing */
     void *token;                 /* what the news of it will carry */
 };
 
