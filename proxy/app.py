@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import random
-import resource
 import signal
 import socket
 import sys
@@ -35,11 +34,12 @@ from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.errors import SettingsError, StartError
+from proxy.limits import memory_limit, raise_descriptor_limit
 from proxy.model import Answer, EndReason
 from proxy.observe import logs
 from proxy.observe.counters import ServiceCounters
 from proxy.observe.metrics import Snapshot
-from proxy.policy.admission import CHECKS_AT_ONCE, connection_cap
+from proxy.policy import admission
 from proxy.policy.endpoint import State
 from proxy.pool import Pool
 from proxy.pool.balancer import factory_of
@@ -48,7 +48,6 @@ from proxy.tasks import keep_running, spawn
 log = logging.getLogger("headway")
 
 ENDED, NOT_STARTED, WRONG_SETTINGS = 0, 1, 2
-DESCRIPTORS_MAX = 1 << 20  # some container runtimes set the hard limit to a billion
 LOOK_EVERY_S = 0.1  # while draining
 COLLECT_AFTER = 20_000  # new objects; Python's 700 means full collections of 40 ms in an answer of 4,000 pods
 
@@ -169,10 +168,11 @@ class App:
         self._loaded = loaded
         self._settings = loaded.settings
         self._clock = SystemClock()
-        self._slots = Slots(connection_cap(_raise_descriptor_limit()), self._clock)
+        self._cap = admission.cap(loaded.settings.max_connections, raise_descriptor_limit(), memory_limit())
+        self._slots = Slots(self._cap.connections, self._clock)
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
-        self._check_room = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._check_room = asyncio.Semaphore(admission.CHECKS_AT_ONCE)
         self._signals = 0
         self._drain_asked = asyncio.Event()
         self._end_asked = asyncio.Event()
@@ -197,7 +197,7 @@ class App:
             pages = "; ".join(self._pages)
             if said := engines.remark(self._settings.relay):
                 log.warning("%s", said)
-            log.info("headway %s is up, room for %d connections; %s", __version__, self._slots.cap, pages)
+            log.info("headway %s is up, room for %d connections (%s); %s", __version__, *self._cap, pages)
             await self._drain_asked.wait()
             await self._drain()
         return ENDED
@@ -258,8 +258,8 @@ class App:
             return f"draining, {self._slots.used} connections open"
         return next(filter(None, (service.unready() for service in self._services)), "")
 
-    def snapshots(self) -> list[Snapshot]:
-        return [service.snapshot() for service in self._services]
+    def snapshots(self) -> tuple[int, list[Snapshot]]:
+        return self._slots.cap, [service.snapshot() for service in self._services]
 
     def endpoints(self) -> dict[str, Any]:
         return {"services": [service.overview() for service in self._services]}
@@ -286,13 +286,3 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-
-
-def _raise_descriptor_limit() -> int:
-    """Take what the hard limit allows; the limit that holds now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted

@@ -7,7 +7,7 @@ import msgspec
 from proxy.config import targets, values
 from proxy.config.service import ServiceSettings
 from proxy.config.setting import Seconds, Setting, fields_of
-from proxy.config.values import Listen, count, duration, one_of
+from proxy.config.values import Listen, count, count_or_auto, duration, one_of
 from proxy.config.words import LogFormat, LogLevel, RelayKind
 
 
@@ -23,6 +23,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             None,
             "headless Service of the pods that run this sidecar: the more there are, the rarer each checks",
             "none",
+        ),
+    ]
+    max_connections: Annotated[
+        int | None,
+        Setting(
+            count_or_auto(1, 1_000_000),
+            "auto",
+            "connections at a time, more wait in the kernel; auto: as descriptors and the memory limit allow",
         ),
     ]
     drain_timeout_s: Annotated[

@@ -10,6 +10,7 @@ from proxy.errors import SettingsError
 
 DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "FLEET": "none",
+    "MAX_CONNECTIONS": "auto",
     "DRAIN_TIMEOUT": "25s",
     "DRAIN_QUIET": "1s",
     "RELAY": "auto",
@@ -94,6 +95,7 @@ def test_a_default_in_the_code_is_the_value_shown() -> None:
 LIMITS = {  # setting: the smallest and the largest value, and what 0 means if it is allowed
     "DRAIN_TIMEOUT": ("1ms", "24h", "at once"),
     "DRAIN_QUIET": ("1ms", "1h", "no wait"),
+    "MAX_CONNECTIONS": ("1", "1000000", ""),
     "RELAY_THREADS": ("1", "16", ""),
     "DNS_INTERVAL": ("100ms", "1h", ""),
     "DNS_TIMEOUT": ("50ms", "1m", ""),
@@ -129,7 +131,9 @@ def beyond(limit: str, by: int) -> str:
 @pytest.mark.parametrize("name,low,high,zero", [(name, *limits) for name, limits in LIMITS.items()])
 def test_limits(name: str, low: str, high: str, zero: str) -> None:
     """Each number is accepted up to its limits, which the hint names, with what 0 means."""
-    says = f"HEADWAY_{name}=.*: is .*; allowed: .* from {low} to {high}" + (f".*0 = {zero}" if zero else "$")
+    says = f"HEADWAY_{name}=.*: is .*; allowed: .* from {low} to {high}" + (
+        f".*0 = {zero}" if zero else "(, or auto)?$"
+    )
 
     assert rows(**{name: low})[f"HEADWAY_{name}"].value == low
     assert rows(**{name: high})[f"HEADWAY_{name}"].value == high
@@ -169,7 +173,6 @@ def test_words(name: str, words: str) -> None:
 LATER = [
     "SPARE_CONNECTIONS",
     "SPARE_MAX_AGE",
-    "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_ENDPOINT",
     "QUEUE_SIZE",
     "MAX_CONNECTION_AGE",
@@ -186,6 +189,11 @@ def test_settings_that_do_not_exist_yet(name: str, text: str) -> None:
     """A setting that this version does not have is refused, not silently without effect."""
     with pytest.raises(SettingsError, match=f"HEADWAY_{name}={text}: is not a setting"):
         rows(**{name: text})
+
+
+def test_auto() -> None:
+    """What Headway works out for itself can be asked for in so many words."""
+    assert rows(MAX_CONNECTIONS="Auto")["HEADWAY_MAX_CONNECTIONS"].value == "auto"
 
 
 def test_values_that_do_not_exist_yet() -> None:
