@@ -30,6 +30,7 @@ from proxy.datapath import engines
 from proxy.datapath.connector import Connector
 from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Listener, Slots
+from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning, tune_listener
@@ -98,7 +99,8 @@ class Service:
         self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
         key_of = make_key_of(settings, pod, clock)
-        sessions = Sessions(settings, self.pool, self.relay, slots, clock, key_of)
+        self.queue = Queue(self.pool, settings.queue_size)
+        sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
@@ -249,6 +251,7 @@ class App:
                 await asyncio.wait_for(self._end_asked.wait(), LOOK_EVERY_S)
         log.info("ending: %d connections still open%s", self._slots.used, ", reset" * bool(self._slots.used))
         for service in self._services:
+            service.queue.close()
             service.relay.abort()
 
     # --- the pages' Status ----------------------------------------------------------------------

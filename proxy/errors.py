@@ -91,6 +91,18 @@ class NoEndpoint(HeadwayError):
     reason = "no_endpoint"
 
 
+class AllFull(HeadwayError):
+    """All endpoints that may be used have as many connections as they may have."""
+
+    reason = "all_full"
+
+
+class QueueFull(HeadwayError):
+    """So many wait for an endpoint already that one more would only wait in vain."""
+
+    reason = "queue_full"
+
+
 class CutOff(HeadwayError):
     """The process ended before a pod was chosen."""
 

@@ -199,7 +199,24 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     connect_deadline_s: Annotated[
         Seconds,
-        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),
+        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for an endpoint included"),
+    ]
+
+    max_connections_per_endpoint: Annotated[
+        int,
+        Setting(
+            count(0, 1_000_000, zero="no cap"),
+            "0",
+            "connections of this sidecar to one endpoint; while all have as many, new ones queue",
+        ),
+    ]
+    queue_size: Annotated[
+        int,
+        Setting(
+            count(0, 1_000_000, zero="none wait"),
+            "1024",
+            "connections that wait for an endpoint, the first one or one with room; more are reset at once",
+        ),
     ]
 
     retry_budget: Annotated[
