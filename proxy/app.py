@@ -95,7 +95,9 @@ class Service:
         self._was_ready = False
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         connector = Connector(tuning)
-        timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
+        timeouts = Timeouts(
+            settings.idle_timeout_s, settings.half_close_timeout_s, settings.max_connection_age_s
+        )
         self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
         key_of = make_key_of(settings, pod, clock)

@@ -242,6 +242,14 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             duration("100ms", "720h", zero="never"), "60s", "the same once one side has finished sending"
         ),
     ]
+    max_connection_age_s: Annotated[
+        Seconds,
+        Setting(
+            duration("1s", "720h", zero="never"),
+            "0",
+            "±10 %; an older connection is closed as soon as it is at rest, never in mid-transfer",
+        ),
+    ]
     tcp_keepalive_s: Annotated[
         Seconds,
         Setting(duration("1s", "9h", zero="off"), "30s", "idle time before keepalive probes, on both sides"),

@@ -38,11 +38,22 @@ class Ear(Protocol):
         """Once; both sockets are closed, but for a client that is given back."""
 
 
+QUIET_S = 0.3  # without a byte, for a connection to be at rest: what is still under way has arrived
+# Times as long where the client had the last word, a minute: its answer may be under way.
+UNANSWERED = 200  # the same in native/age.c
+
+
 class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds without a byte in either direction; 0 = never."""
+    """Seconds without a byte in either direction; 0 = never.
+
+    `max_age_s`, a tenth more or less, is how old it gets: it is then ended by a FIN on both sides, once it is
+    at rest for `quiet_s`.
+    """
 
     idle_s: float
     half_close_s: float
+    max_age_s: float = 0.0
+    quiet_s: float = QUIET_S
 
 
 class Relay(Protocol):

@@ -26,6 +26,7 @@ REASONS = {
     _relay.POD_RESET: EndReason.POD_RESET,
     _relay.IDLE_TIMEOUT: EndReason.IDLE_TIMEOUT,
     _relay.HALF_CLOSE_TIMEOUT: EndReason.HALF_CLOSE_TIMEOUT,
+    _relay.MAX_AGE: EndReason.MAX_AGE,
     _relay.UNCONNECTED: EndReason.UNCONNECTED,
     _relay.UNTOUCHED: EndReason.UNTOUCHED,
     _relay.ABORTED: EndReason.ABORTED,
@@ -96,7 +97,12 @@ class NativeRelay:
     ) -> None:
         self._engine = engine
         self._service = _relay.Service(
-            timeouts.idle_s, timeouts.half_close_s, tuning.keepalive_s, tuning.user_timeout_s
+            timeouts.idle_s,
+            timeouts.half_close_s,
+            timeouts.max_age_s,
+            timeouts.quiet_s,
+            tuning.keepalive_s,
+            tuning.user_timeout_s,
         )
         self._counters = counters
         self._counted = (0, 0)  # bytes to and from the pods that the counters have

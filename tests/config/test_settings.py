@@ -60,6 +60,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "RETRY_BUDGET": "20%",
     "IDLE_TIMEOUT": "1h",
     "HALF_CLOSE_TIMEOUT": "1m",
+    "MAX_CONNECTION_AGE": "0",
     "TCP_KEEPALIVE": "30s",
     "TCP_USER_TIMEOUT": "30s",
     "READY_WHEN": "resolved",
@@ -122,6 +123,7 @@ LIMITS = {  # setting: the smallest and the largest value, and what 0 means if i
     "CONNECT_DEADLINE": ("100ms", "10m", ""),
     "IDLE_TIMEOUT": ("100ms", "720h", "never"),
     "HALF_CLOSE_TIMEOUT": ("100ms", "720h", "never"),
+    "MAX_CONNECTION_AGE": ("1s", "720h", "never"),
     "TCP_KEEPALIVE": ("1s", "9h", "off"),
     "TCP_USER_TIMEOUT": ("100ms", "24h", "the system's"),
 }
@@ -177,7 +179,6 @@ def test_words(name: str, words: str) -> None:
 LATER = [
     "SPARE_CONNECTIONS",
     "SPARE_MAX_AGE",
-    "MAX_CONNECTION_AGE",
     "CLOSE_ON_UNHEALTHY",
     "PROXY_PROTOCOL_SEND",
     "PROXY_PROTOCOL_ACCEPT",
