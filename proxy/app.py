@@ -100,6 +100,8 @@ class Service:
         )
         self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
+        if settings.close_on_unhealthy:
+            self.pool.on_unhealthy = partial(self.relay.abort, EndReason.UNHEALTHY)
         key_of = make_key_of(settings, pod, clock)
         self.queue = Queue(self.pool, settings.queue_size)
         sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)

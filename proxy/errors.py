@@ -68,6 +68,13 @@ class IdentityChanged(ConnectError):
     reason = "identity_changed"
 
 
+class Unhealthy(ConnectError):
+    """Its checks began to fail while we connected to it: they are the ones that count, this says nothing."""
+
+    source: ClassVar[Source] = "internal"
+    reason = "unhealthy"
+
+
 class CheckFailed(ConnectError):
     """The pod took a health check's connection, and its answer is not the one of a well pod."""
 

@@ -146,6 +146,7 @@ class EndReason(StrEnum):
     MAX_AGE = "max_age"  # by the proxy: old, and at rest
     ABORTED = "aborted"  # by the proxy, which is ending
     IDENTITY_CHANGED = "identity_changed"  # by the proxy: another pod has taken over the address
+    UNHEALTHY = "unhealthy"  # by the proxy: its pod fails its checks
     UNCONNECTED = "unconnected"  # the pod could not be reached: the client may go to another
     UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
 
@@ -157,5 +158,6 @@ BY_PROXY = frozenset(
         EndReason.MAX_AGE,
         EndReason.ABORTED,
         EndReason.IDENTITY_CHANGED,
+        EndReason.UNHEALTHY,
     }
 )

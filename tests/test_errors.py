@@ -65,6 +65,7 @@ def test_reasons_are_a_closed_list() -> None:
         "ConnectTimeout": "timeout",
         "Unreachable": "unreachable",
         "IdentityChanged": "identity_changed",
+        "Unhealthy": "unhealthy",
         "ResetEarly": "reset_early",
         "SlowConnect": "slow_connect",
         "DeadlinePassed": "deadline",
@@ -72,6 +73,8 @@ def test_reasons_are_a_closed_list() -> None:
         "OutOfDescriptors": "out_of_descriptors",
         "OutOfPorts": "out_of_ports",
         "NoEndpoint": "no_endpoint",
+        "AllFull": "all_full",
+        "QueueFull": "queue_full",
         "CutOff": "aborted",
         "ClientReset": "client_reset",
     }

@@ -169,6 +169,15 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
 
+    close_on_unhealthy: Annotated[
+        bool,
+        Setting(
+            values.flag,
+            "false",
+            "established connections to an endpoint whose checks begin to fail are reset",
+        ),
+    ]
+
     eject_after: Annotated[
         int,
         Setting(count(0, 1000, zero="off"), "3", "connect failures in a row that eject an endpoint"),

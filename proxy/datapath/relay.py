@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.errors import ConnectError
+from proxy.errors import ConnectError, IdentityChanged, Unhealthy
 from proxy.model import Address, EndReason
 
 
@@ -54,6 +54,13 @@ class Timeouts(msgspec.Struct, frozen=True):
     half_close_s: float
     max_age_s: float = 0.0
     quiet_s: float = QUIET_S
+
+
+def given_up(reason: EndReason) -> ConnectError:
+    """Why a connect was called off, with the client given back."""
+    if reason is EndReason.UNHEALTHY:
+        return Unhealthy("its checks fail")
+    return IdentityChanged("another pod has its address now")
 
 
 class Relay(Protocol):

@@ -8,9 +8,9 @@ from functools import partial
 
 from proxy.datapath.connector import Connector
 from proxy.datapath.pair_asyncio import Pair
-from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.relay import Ear, End, Timeouts, given_up
 from proxy.datapath.sockets import handshake_s, reset
-from proxy.errors import ConnectError, IdentityChanged, ResetEarly
+from proxy.errors import ConnectError, ResetEarly
 from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.jitter import jittered
@@ -55,8 +55,8 @@ class _Attempt:
 
 
 def _given_up(client: int, reason: EndReason) -> End:
-    if reason is EndReason.IDENTITY_CHANGED:
-        return End(reason, client=client, error=IdentityChanged("another pod has its address now"))
+    if reason is not EndReason.ABORTED:
+        return End(reason, client=client, error=given_up(reason))
     reset(client)
     return End(reason)
 

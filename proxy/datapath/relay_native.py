@@ -12,9 +12,9 @@ from weakref import finalize
 
 from proxy.datapath.native import _relay
 from proxy.datapath.native._relay import Pair
-from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.relay import Ear, End, Timeouts, given_up
 from proxy.datapath.sockets import Tuning, reset
-from proxy.errors import ConnectError, CutOff, IdentityChanged, ResetEarly, connect_error
+from proxy.errors import ConnectError, CutOff, ResetEarly, connect_error
 from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 
@@ -31,6 +31,7 @@ REASONS = {
     _relay.UNTOUCHED: EndReason.UNTOUCHED,
     _relay.ABORTED: EndReason.ABORTED,
     _relay.ABORTED + 1: EndReason.IDENTITY_CHANGED,
+    _relay.ABORTED + 2: EndReason.UNHEALTHY,
 }
 CODES = {reason: code for code, reason in REASONS.items()}
 
@@ -174,4 +175,4 @@ def _why(reason: EndReason, error: int) -> ConnectError:
         return connect_error(OSError(error, os.strerror(error)))
     if reason is EndReason.UNTOUCHED:
         return ResetEarly("ended before a byte flowed")
-    return IdentityChanged("another pod has its address now")
+    return given_up(reason)

@@ -43,6 +43,7 @@ class Pool:
         self.active: tuple[Endpoint, ...] = ()  # the members in use: all of them, or a subset
         self.on_members_changed: Callable[[], None] = lambda: None
         self.on_suspect: Callable[[Endpoint], None] = lambda endpoint: None  # a check would tell more
+        self.on_unhealthy: Callable[[Endpoint], None] = lambda endpoint: None  # its checks fail now
         self.on_room: Callable[[int], None] = lambda count: None  # for so many more connections, perhaps
         self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
         self.picked: deque[Picked] = deque(maxlen=LENGTH)

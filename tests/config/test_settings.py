@@ -48,6 +48,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "HEALTH_SERVICE": "the server as a whole",
     "HEALTH_PASSIVE_FIRST": "true",
     "HEALTH_BUDGET": "20",
+    "CLOSE_ON_UNHEALTHY": "false",
     "EJECT_AFTER": "3",
     "EJECT_BASE": "5s",
     "EJECT_MAX": "5m",
@@ -157,6 +158,7 @@ WORDS = {
     "IP_FAMILY": "auto, ipv4, ipv6",
     "HEALTH_CHECK": "tcp, http, grpc, off",
     "HEALTH_PASSIVE_FIRST": "true, false",
+    "CLOSE_ON_UNHEALTHY": "true, false",
     "READY_WHEN": "listening, resolved, endpoint",
     "RELAY": "auto, native, asyncio",
     "RELAY_SPIN": "true, false",
@@ -179,7 +181,6 @@ def test_words(name: str, words: str) -> None:
 LATER = [
     "SPARE_CONNECTIONS",
     "SPARE_MAX_AGE",
-    "CLOSE_ON_UNHEALTHY",
     "PROXY_PROTOCOL_SEND",
     "PROXY_PROTOCOL_ACCEPT",
     "PROTOCOL",
@@ -222,6 +223,7 @@ ITS_OWN = [  # setting, value, what else makes it mean something, and what does 
     ("HEALTH_FALL", "5", {"HEALTH_CHECK": "grpc"}, {"HEALTH_CHECK": "off"}),
     ("HEALTH_PASSIVE_FIRST", "false", {}, {"HEALTH_CHECK": "off"}),
     ("HEALTH_BUDGET", "5", {}, {"HEALTH_CHECK": "off"}),
+    ("CLOSE_ON_UNHEALTHY", "true", {}, {"HEALTH_CHECK": "off"}),
     ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
     ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
 ]

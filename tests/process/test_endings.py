@@ -42,3 +42,36 @@ def test_an_old_connection_at_rest(relay: str) -> None:
                 assert outcomes(proxy) == [("max_age", "proxy")]
 
     run(story())
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+@pytest.mark.parametrize("closes", ["true", "false"])
+def test_connections_of_an_unhealthy_pod(relay: str, closes: str) -> None:
+    """CLOSE_ON_UNHEALTHY resets what a pod still has when its checks fail, and leaves the others alone."""
+
+    async def story() -> None:
+        async with pods(2) as some:
+            settings = {"CLOSE_ON_UNHEALTHY": closes, "RELAY": relay, "BALANCER": "round_robin"}
+            settings |= {
+                "HEALTH_INTERVAL": "100ms",
+                "HEALTH_TIMEOUT": "100ms",
+                "HEALTH_PASSIVE_FIRST": "false",
+            }
+            async with running(TARGET=static(some), **settings) as proxy:
+                one, other = await connect(proxy.address), await connect(proxy.address)
+                failing = next(pod for pod in some if pod.ip == one.pod)
+                assert other.pod != one.pod
+                await failing.close()
+                await proxy.counts("headway_endpoints", 1, state="unhealthy")
+
+                if closes == "true":
+                    with pytest.raises(ConnectionResetError):
+                        await one.reader.read()
+                    await proxy.counts("headway_connections_total", 1, outcome="unhealthy")
+                else:
+                    assert await one.echo(b"still here") == b"still here"
+                assert await other.echo(b"still here") == b"still here"
+                await one.close()
+                await other.close()
+
+    run(story())
