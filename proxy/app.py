@@ -1,7 +1,6 @@
 """Composition root: builds every part, starts and stops them in order. The only file that knows them all."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import random
@@ -28,6 +27,7 @@ from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.controlpath.resolver import AresResolver
 from proxy.datapath import engines
 from proxy.datapath.connector import Connector
+from proxy.datapath.drain import Drain
 from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Listener, Slots
 from proxy.datapath.queue import Queue
@@ -49,7 +49,6 @@ from proxy.tasks import keep_running, spawn
 log = logging.getLogger("headway")
 
 ENDED, NOT_STARTED, WRONG_SETTINGS = 0, 1, 2
-LOOK_EVERY_S = 0.1  # while draining
 COLLECT_AFTER = 20_000  # new objects; Python's 700 means full collections of 40 ms in an answer of 4,000 pods
 
 
@@ -176,12 +175,13 @@ class App:
         self._clock = SystemClock()
         self._cap = admission.cap(loaded.settings.max_connections, raise_descriptor_limit(), memory_limit())
         self._slots = Slots(self._cap.connections, self._clock)
+        self._drain = Drain(
+            self._slots, self._settings.drain_timeout_s, self._settings.drain_quiet_s, self._clock
+        )
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
         self._check_room = asyncio.Semaphore(admission.CHECKS_AT_ONCE)
         self._signals = 0
-        self._drain_asked = asyncio.Event()
-        self._end_asked = asyncio.Event()
 
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
@@ -204,8 +204,8 @@ class App:
             if said := engines.remark(self._settings.relay):
                 log.warning("%s", said)
             log.info("headway %s is up, room for %d connections (%s); %s", __version__, *self._cap, pages)
-            await self._drain_asked.wait()
-            await self._drain()
+            await self._drain.run()
+            self._end()
         return ENDED
 
     def _bind(self, cleanup: AsyncExitStack) -> None:
@@ -243,26 +243,16 @@ class App:
         self._signals += 1
         self.drain()
 
-    async def _drain(self) -> None:
-        """Keep serving until nobody needs it: an application that ends still talks (istio#36631)."""
-        began = self._clock.now()
-        quiet_s, latest = self._settings.drain_quiet_s, began + self._settings.drain_timeout_s
-        log.info("draining: %d connections open, still accepting", self._slots.used)
-        while not self._end_asked.is_set() and (now := self._clock.now()) < latest:
-            if not self._slots.used and now >= max(began, self._slots.changed_at) + quiet_s:
-                break
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end_asked.wait(), LOOK_EVERY_S)
-        log.info("ending: %d connections still open%s", self._slots.used, ", reset" * bool(self._slots.used))
+    def _end(self) -> None:
         for service in self._services:
             service.queue.close()
-            service.relay.abort()
+            service.relay.part(EndReason.DRAINED)
 
     # --- the pages' Status ----------------------------------------------------------------------
 
     def unready(self) -> str:
-        if self._drain_asked.is_set():
-            return f"draining, {self._slots.used} connections open"
+        if self._drain.progress:
+            return self._drain.progress
         return next(filter(None, (service.unready() for service in self._services)), "")
 
     def snapshots(self) -> tuple[int, list[Snapshot]]:
@@ -281,11 +271,10 @@ class App:
         return {row.variable: {"value": row.value, "origin": row.origin} for row in self._loaded.rows}
 
     def drain(self) -> None:
-        self._drain_asked.set()
+        self._drain.ask()
 
     def quit(self) -> None:
-        self._end_asked.set()
-        self._drain_asked.set()
+        self._drain.ask_at_once()
 
 
 def calm_collector() -> None:

@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             duration("1ms", "24h", zero="at once"),
             "25s",
-            "after SIGTERM: the latest end; connections still open then are reset",
+            "after SIGTERM: the latest end; connections at rest are closed then, the others reset",
         ),
     ]
     drain_quiet_s: Annotated[

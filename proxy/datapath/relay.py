@@ -89,3 +89,8 @@ class Relay(Protocol):
         """Reset every connection, or those of one owner. With a reason other than ABORTED, clients that are
         not connected yet are given back.
         """
+
+    def part(self, reason: EndReason) -> None:
+        """End every connection that is at rest, so that this cuts nothing, by a FIN on both sides for this
+        reason; abort the others.
+        """

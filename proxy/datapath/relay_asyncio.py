@@ -167,6 +167,16 @@ class AsyncioRelay:
             if owner is None or attempt.owner is owner:
                 attempt.give_up(reason)
 
+    def part(self, reason: EndReason) -> None:
+        now = self._clock.now()
+        for pair in self._pairs:
+            if pair.is_at_rest(self._timeouts.quiet_s, now):
+                pair.end(reason)
+            else:
+                pair.end(EndReason.ABORTED, reset=True)
+        for attempt in self._attempts:
+            attempt.give_up(EndReason.ABORTED)
+
     def _count(self, pair: Pair) -> None:
         now = (pair.client.received, pair.pod.received)
         self._counters.bytes_to_pods += now[0] - pair.counted[0]

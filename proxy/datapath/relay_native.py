@@ -32,6 +32,7 @@ REASONS = {
     _relay.ABORTED: EndReason.ABORTED,
     _relay.ABORTED + 1: EndReason.IDENTITY_CHANGED,
     _relay.ABORTED + 2: EndReason.UNHEALTHY,
+    _relay.ABORTED + 3: EndReason.DRAINED,
 }
 CODES = {reason: code for code, reason in REASONS.items()}
 
@@ -66,6 +67,10 @@ class NativeEngine:
 
     def abort(self, pair: Pair, reason: EndReason) -> None:
         self._engine.abort(pair, CODES[reason])
+        self._send_soon()
+
+    def part(self, pair: Pair, reason: EndReason) -> None:
+        self._engine.part(pair, CODES[reason])
         self._send_soon()
 
     def leave(self, pair: Pair, reason: EndReason) -> None:
@@ -134,6 +139,11 @@ class NativeRelay:
         for pair in self._pairs:
             if owner is None or pair.owner is owner:
                 self._engine.abort(pair, reason)
+        self._engine.send()
+
+    def part(self, reason: EndReason) -> None:
+        for pair in self._pairs:
+            self._engine.part(pair, reason)
         self._engine.send()
 
     def leave(self, pair: Pair, reason: EndReason) -> None:

@@ -10,7 +10,13 @@ from proxy.model import EndReason
 log = logging.getLogger("headway.access")
 
 NOT_A_FAILURE = frozenset(
-    {EndReason.COMPLETED, EndReason.CLIENT_RESET, EndReason.IDLE_TIMEOUT, EndReason.MAX_AGE}
+    {
+        EndReason.COMPLETED,
+        EndReason.CLIENT_RESET,
+        EndReason.IDLE_TIMEOUT,
+        EndReason.MAX_AGE,
+        EndReason.DRAINED,
+    }
 )
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from proxy.datapath.relay import Timeouts
 from proxy.model import EndReason
-from tests.datapath.peers import MIB
-from tests.datapath.relays import Bench, Engine, Relayed
+from tests.datapath.peers import MIB, black_hole, connected
+from tests.datapath.relays import Bench, Engine, Hearing, Relayed, relay_through
 from tests.support import run
 
 pytestmark = pytest.mark.slow
@@ -147,5 +147,36 @@ def test_not_all_at_once(engine: Engine) -> None:
 
         assert age_s * 0.9 <= min(lives) < age_s
         assert max(lives) - min(lives) > age_s / 20
+
+    run(test())
+
+
+# --- the end of the process ---------------------------------------------------------------------
+
+
+def test_parting(engine: Engine) -> None:
+    """Who is at rest hears a FIN; who waits for an answer, or to be connected, a reset."""
+
+    async def test() -> None:
+        bench = Bench(engine, Timeouts(0.0, 0.0, 0.0, QUIET_S))
+        with black_hole() as hole:
+            async with bench.relayed() as resting, bench.relayed() as asking:
+                client, near = connected()
+                ear = Hearing()
+                connecting = asyncio.create_task(relay_through(bench.relay, near, hole, ear))
+                await asking.client.send(b"question")
+                assert await asking.pod.receive(8) == b"question"
+                await asyncio.sleep(3 * QUIET_S)
+                bench.relay.part(EndReason.DRAINED)
+
+                assert await resting.reason() is EndReason.DRAINED
+                assert not await resting.client.was_reset()
+                assert not await resting.pod.was_reset()
+                assert await asking.reason() is EndReason.ABORTED
+                assert await asking.client.was_reset()
+                assert await asking.pod.was_reset()
+                assert (await connecting).reason is EndReason.ABORTED
+                assert await client.was_reset()
+                client.close()
 
     run(test())

@@ -75,3 +75,22 @@ def test_connections_of_an_unhealthy_pod(relay: str, closes: str) -> None:
                 await other.close()
 
     run(story())
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+def test_a_drain_that_ends(relay: str) -> None:
+    """At the end of the drain a connection at rest ends by a FIN, in the pod's eyes as well."""
+
+    async def story() -> None:
+        async with pods(1) as some:
+            settings = {"DRAIN_TIMEOUT": "1s", "RELAY": relay, "ACCESS_LOG": "all"}
+            async with running(TARGET=static(some), **settings) as proxy:
+                idle = await connect(proxy.address)
+                proxy.signal(signal.SIGTERM)
+
+                assert await idle.reader.read() == b""
+                assert await proxy.ends() == 0
+                assert outcomes(proxy) == [("drained", "proxy")]
+                await idle.close()
+
+    run(story())
