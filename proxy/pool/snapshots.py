@@ -66,11 +66,14 @@ class Snapshots:
 
     def pick(self, info: PickInfo, full: Collection[Endpoint] = ()) -> Chosen | None:
         chosen = self.tiers.pick(info, full)
-        doubtful = bool(full) if chosen is None else not self.tiers.still_first(chosen, self._held)
-        if self._stale and doubtful:
+        if self._stale and self._is_doubtful(chosen, full):
             self._publish(info.now)
             chosen = self.tiers.pick(info, full)
         return chosen
+
+    def _is_doubtful(self, chosen: Chosen | None, full: Collection[Endpoint]) -> bool:
+        """Whether newer snapshots might know a better one."""
+        return bool(full) if chosen is None else not self.tiers.still_first(chosen, self._held)
 
     def _let_time_pass(self, now: float) -> None:
         for endpoint in self._moving:

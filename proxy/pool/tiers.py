@@ -112,7 +112,7 @@ class Tiers:
             pick = picker.pick(info)
             if pick is None:
                 continue
-            if pick.endpoint in full:
+            if full and pick.endpoint in full:
                 pick = picker.pick(info._replace(tried={*info.tried, *full}))
             return pick and Chosen(tier, pick)
         return None
