@@ -12,7 +12,7 @@ setup(
             "proxy.datapath.native._relay",
             [
                 f"{NATIVE}/{name}"
-                for name in ("_relay.pyx", "relay.c", "worker.c", "pair.c", "connect.c", "wheel.c")
+                for name in ("_relay.pyx", "relay.c", "worker.c", "pair.c", "age.c", "connect.c", "wheel.c")
             ],
             depends=sorted(map(str, NATIVE.glob("*.h"))),
             extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],

@@ -1,11 +1,9 @@
 """Composition root: builds every part, starts and stops them in order. The only file that knows them all."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import random
-import resource
 import signal
 import socket
 import sys
@@ -29,17 +27,20 @@ from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.controlpath.resolver import AresResolver
 from proxy.datapath import engines
 from proxy.datapath.connector import Connector
+from proxy.datapath.drain import Drain
 from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Listener, Slots
+from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.errors import SettingsError, StartError
+from proxy.limits import memory_limit, raise_descriptor_limit
 from proxy.model import Answer, EndReason
 from proxy.observe import logs
 from proxy.observe.counters import ServiceCounters
 from proxy.observe.metrics import Snapshot
-from proxy.policy.admission import CHECKS_AT_ONCE, connection_cap
+from proxy.policy import admission
 from proxy.policy.endpoint import State
 from proxy.pool import Pool
 from proxy.pool.balancer import factory_of
@@ -48,8 +49,6 @@ from proxy.tasks import keep_running, spawn
 log = logging.getLogger("headway")
 
 ENDED, NOT_STARTED, WRONG_SETTINGS = 0, 1, 2
-DESCRIPTORS_MAX = 1 << 20  # some container runtimes set the hard limit to a billion
-LOOK_EVERY_S = 0.1  # while draining
 COLLECT_AFTER = 20_000  # new objects; Python's 700 means full collections of 40 ms in an answer of 4,000 pods
 
 
@@ -95,11 +94,16 @@ class Service:
         self._was_ready = False
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         connector = Connector(tuning)
-        timeouts = Timeouts(settings.idle_timeout_s, settings.half_close_timeout_s)
+        timeouts = Timeouts(
+            settings.idle_timeout_s, settings.half_close_timeout_s, settings.max_connection_age_s
+        )
         self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
+        if settings.close_on_unhealthy:
+            self.pool.on_unhealthy = partial(self.relay.abort, EndReason.UNHEALTHY)
         key_of = make_key_of(settings, pod, clock)
-        sessions = Sessions(settings, self.pool, self.relay, slots, clock, key_of)
+        self.queue = Queue(self.pool, settings.queue_size)
+        sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)
         socks = bind(settings.listen, settings.prefix + "LISTEN")
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
@@ -169,13 +173,15 @@ class App:
         self._loaded = loaded
         self._settings = loaded.settings
         self._clock = SystemClock()
-        self._slots = Slots(connection_cap(_raise_descriptor_limit()), self._clock)
+        self._cap = admission.cap(loaded.settings.max_connections, raise_descriptor_limit(), memory_limit())
+        self._slots = Slots(self._cap.connections, self._clock)
+        self._drain = Drain(
+            self._slots, self._settings.drain_timeout_s, self._settings.drain_quiet_s, self._clock
+        )
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
-        self._check_room = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._check_room = asyncio.Semaphore(admission.CHECKS_AT_ONCE)
         self._signals = 0
-        self._drain_asked = asyncio.Event()
-        self._end_asked = asyncio.Event()
 
     async def run(self) -> int:
         """Serve until told to end. Raises StartError."""
@@ -197,9 +203,9 @@ class App:
             pages = "; ".join(self._pages)
             if said := engines.remark(self._settings.relay):
                 log.warning("%s", said)
-            log.info("headway %s is up, room for %d connections; %s", __version__, self._slots.cap, pages)
-            await self._drain_asked.wait()
-            await self._drain()
+            log.info("headway %s is up, room for %d connections (%s); %s", __version__, *self._cap, pages)
+            await self._drain.run()
+            self._end()
         return ENDED
 
     def _bind(self, cleanup: AsyncExitStack) -> None:
@@ -237,29 +243,20 @@ class App:
         self._signals += 1
         self.drain()
 
-    async def _drain(self) -> None:
-        """Keep serving until nobody needs it: an application that ends still talks (istio#36631)."""
-        began = self._clock.now()
-        quiet_s, latest = self._settings.drain_quiet_s, began + self._settings.drain_timeout_s
-        log.info("draining: %d connections open, still accepting", self._slots.used)
-        while not self._end_asked.is_set() and (now := self._clock.now()) < latest:
-            if not self._slots.used and now >= max(began, self._slots.changed_at) + quiet_s:
-                break
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end_asked.wait(), LOOK_EVERY_S)
-        log.info("ending: %d connections still open%s", self._slots.used, ", reset" * bool(self._slots.used))
+    def _end(self) -> None:
         for service in self._services:
-            service.relay.abort()
+            service.queue.close()
+            service.relay.part(EndReason.DRAINED)
 
     # --- the pages' Status ----------------------------------------------------------------------
 
     def unready(self) -> str:
-        if self._drain_asked.is_set():
-            return f"draining, {self._slots.used} connections open"
+        if self._drain.progress:
+            return self._drain.progress
         return next(filter(None, (service.unready() for service in self._services)), "")
 
-    def snapshots(self) -> list[Snapshot]:
-        return [service.snapshot() for service in self._services]
+    def snapshots(self) -> tuple[int, list[Snapshot]]:
+        return self._slots.cap, [service.snapshot() for service in self._services]
 
     def endpoints(self) -> dict[str, Any]:
         return {"services": [service.overview() for service in self._services]}
@@ -274,11 +271,10 @@ class App:
         return {row.variable: {"value": row.value, "origin": row.origin} for row in self._loaded.rows}
 
     def drain(self) -> None:
-        self._drain_asked.set()
+        self._drain.ask()
 
     def quit(self) -> None:
-        self._end_asked.set()
-        self._drain_asked.set()
+        self._drain.ask_at_once()
 
 
 def calm_collector() -> None:
@@ -286,13 +282,3 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-
-
-def _raise_descriptor_limit() -> int:
-    """Take what the hard limit allows; the limit that holds now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted

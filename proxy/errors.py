@@ -68,6 +68,13 @@ class IdentityChanged(ConnectError):
     reason = "identity_changed"
 
 
+class Unhealthy(ConnectError):
+    """Its checks began to fail while we connected to it: they are the ones that count, this says nothing."""
+
+    source: ClassVar[Source] = "internal"
+    reason = "unhealthy"
+
+
 class CheckFailed(ConnectError):
     """The pod took a health check's connection, and its answer is not the one of a well pod."""
 
@@ -89,6 +96,18 @@ class NoEndpoint(HeadwayError):
 
     source = "upstream"
     reason = "no_endpoint"
+
+
+class AllFull(HeadwayError):
+    """All endpoints that may be used have as many connections as they may have."""
+
+    reason = "all_full"
+
+
+class QueueFull(HeadwayError):
+    """So many wait for an endpoint already that one more would only wait in vain."""
+
+    reason = "queue_full"
 
 
 class CutOff(HeadwayError):

@@ -143,12 +143,23 @@ class EndReason(StrEnum):
     POD_RESET = "pod_reset"
     IDLE_TIMEOUT = "idle_timeout"
     HALF_CLOSE_TIMEOUT = "half_close_timeout"
+    MAX_AGE = "max_age"  # by the proxy: old, and at rest
+    DRAINED = "drained"  # by the proxy, which is ending; at rest
     ABORTED = "aborted"  # by the proxy, which is ending
     IDENTITY_CHANGED = "identity_changed"  # by the proxy: another pod has taken over the address
+    UNHEALTHY = "unhealthy"  # by the proxy: its pod fails its checks
     UNCONNECTED = "unconnected"  # the pod could not be reached: the client may go to another
     UNTOUCHED = "untouched"  # the pod ended it before any byte flowed: the client may go to another
 
 
 BY_PROXY = frozenset(
-    {EndReason.IDLE_TIMEOUT, EndReason.HALF_CLOSE_TIMEOUT, EndReason.ABORTED, EndReason.IDENTITY_CHANGED}
+    {
+        EndReason.IDLE_TIMEOUT,
+        EndReason.HALF_CLOSE_TIMEOUT,
+        EndReason.MAX_AGE,
+        EndReason.DRAINED,
+        EndReason.ABORTED,
+        EndReason.IDENTITY_CHANGED,
+        EndReason.UNHEALTHY,
+    }
 )

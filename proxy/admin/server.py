@@ -27,7 +27,9 @@ class Status(Protocol):
     def unready(self) -> str:
         """Why the process is not ready yet, or nothing."""
 
-    def snapshots(self) -> list[Snapshot]: ...
+    def snapshots(self) -> tuple[int, list[Snapshot]]:
+        """How many connections there is room for, and the services."""
+
     def endpoints(self) -> Any: ...
     def why(self) -> Any: ...
     def dns(self) -> Any: ...
@@ -105,7 +107,7 @@ def _telemetry_routes(status: Status) -> list[web.RouteDef]:
 
     async def metrics(request: web.Request) -> web.Response:
         # In a thread: rendering a thousand endpoints on the loop would hold up every connection.
-        body = await asyncio.to_thread(render, status.snapshots())
+        body = await asyncio.to_thread(render, *status.snapshots())
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     return [web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]

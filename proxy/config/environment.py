@@ -39,7 +39,7 @@ NEEDS = {
     "hash_balance_factor": ("balancer", ("maglev",)),
     **dict.fromkeys(("health_interval_s", "health_timeout_s", "health_rise"), ("health_check", CHECKING)),
     **dict.fromkeys(("health_fall", "health_passive_first", "health_budget"), ("health_check", CHECKING)),
-    "health_port": ("health_check", CHECKING),
+    **dict.fromkeys(("health_port", "close_on_unhealthy"), ("health_check", CHECKING)),
     **dict.fromkeys(("health_path", "health_status"), ("health_check", ("http",))),
     "health_host": ("health_check", ("http", "grpc")),
     "health_service": ("health_check", ("grpc",)),

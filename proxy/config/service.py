@@ -177,6 +177,15 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
 
+    close_on_unhealthy: Annotated[
+        bool,
+        Setting(
+            values.flag,
+            "false",
+            "established connections to an endpoint whose checks begin to fail are reset",
+        ),
+    ]
+
     eject_after: Annotated[
         int,
         Setting(count(0, 1000, zero="off"), "3", "connect failures in a row that eject an endpoint"),
@@ -207,7 +216,24 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     connect_deadline_s: Annotated[
         Seconds,
-        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for a first endpoint included"),
+        Setting(duration("100ms", "10m"), "5s", "all of it, waiting for an endpoint included"),
+    ]
+
+    max_connections_per_endpoint: Annotated[
+        int,
+        Setting(
+            count(0, 1_000_000, zero="no cap"),
+            "0",
+            "connections of this sidecar to one endpoint; while all have as many, new ones queue",
+        ),
+    ]
+    queue_size: Annotated[
+        int,
+        Setting(
+            count(0, 1_000_000, zero="none wait"),
+            "1024",
+            "connections that wait for an endpoint, the first one or one with room; more are reset at once",
+        ),
     ]
 
     retry_budget: Annotated[
@@ -231,6 +257,14 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         Setting(
             duration("100ms", "720h", zero="never"), "60s", "the same once one side has finished sending"
+        ),
+    ]
+    max_connection_age_s: Annotated[
+        Seconds,
+        Setting(
+            duration("1s", "720h", zero="never"),
+            "0",
+            "±10 %; an older connection is closed as soon as it is at rest, never in mid-transfer",
         ),
     ]
     tcp_keepalive_s: Annotated[

@@ -7,7 +7,7 @@ import msgspec
 from proxy.config import targets, values
 from proxy.config.service import ServiceSettings
 from proxy.config.setting import Seconds, Setting, fields_of
-from proxy.config.values import Listen, count, duration, one_of
+from proxy.config.values import Listen, count, count_or_auto, duration, one_of
 from proxy.config.words import LogFormat, LogLevel, RelayKind
 
 
@@ -25,12 +25,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "none",
         ),
     ]
+    max_connections: Annotated[
+        int | None,
+        Setting(
+            count_or_auto(1, 1_000_000),
+            "auto",
+            "connections at a time, more wait in the kernel; auto: as descriptors and the memory limit allow",
+        ),
+    ]
     drain_timeout_s: Annotated[
         Seconds,
         Setting(
             duration("1ms", "24h", zero="at once"),
             "25s",
-            "after SIGTERM: the latest end; connections still open then are reset",
+            "after SIGTERM: the latest end; connections at rest are closed then, the others reset",
         ),
     ]
     drain_quiet_s: Annotated[

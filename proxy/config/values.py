@@ -115,6 +115,15 @@ def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
     return Kind(parse, f"a whole number from {low} to {high}" + (f" (0 = {zero})" if zero else ""))
 
 
+def count_or_auto(low: int, high: int) -> Kind[int | None]:
+    number = count(low, high)
+    return Kind(
+        lambda text: None if text.lower() == "auto" else number.parse(text),
+        f"{number.allowed}, or auto",
+        lambda value: "auto" if value is None else str(value),
+    )
+
+
 def _status_range(text: str) -> range:
     low, _, high = text.strip().partition("-")
     try:

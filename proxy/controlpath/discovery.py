@@ -68,7 +68,9 @@ class Discovery:
             if self._pool.membership.unconfirmed:
                 await self._clock.sleep(started + CONFIRM_AFTER_S - self._clock.now())
                 continue
-            if self._pool.counters.waiting:  # somebody has nowhere to go until DNS says something else
+            if (
+                self._pool.counters.waiting and not self._pool.members
+            ):  # they have nowhere to go until DNS helps
                 self._wanted.set()
             try:
                 async with asyncio.timeout(jittered(self._interval_s, self._rng)):

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from proxy.datapath.relay import Timeouts
-from proxy.datapath.sockets import arm_reset, reset
+from proxy.datapath.relay import UNANSWERED, Timeouts
+from proxy.datapath.sockets import arm_reset, is_empty, reset
 from proxy.model import Clock, EndReason
 
 
@@ -37,6 +37,7 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
+        self.pair.heard(self)
         self.forward(data)
 
     def eof_received(self) -> bool:
@@ -66,8 +67,9 @@ class Pair:
     """
 
     __slots__ = (
-        *("client", "clock", "counted", "done", "ending", "given_back", "on_pod_byte", "owner", "pod"),
-        *("pod_first", "progress", "quiet_since", "retry_before", "started", "waiting_since"),
+        *("client", "client_had_last_word", "clock", "counted", "done", "ending", "given_back", "heard_at"),
+        *("old_at", "on_pod_byte", "owner", "pod", "pod_first", "progress", "quiet_since", "retry_before"),
+        *("started", "waiting_since"),
     )
 
     def __init__(
@@ -78,6 +80,7 @@ class Pair:
         retry_before: float,
         owner: object,
         clock: Clock,
+        max_age_s: float,
     ) -> None:
         self.client, self.pod = Side(self, client), Side(self, pod)
         self.client.other, self.pod.other = self.pod, self.client
@@ -91,7 +94,9 @@ class Pair:
         self.given_back: socket.socket | None = None
         self.counted = (0, 0)  # bytes to and from the pod that the counters have
         self.progress: tuple[object, ...] = (0, 0, False, None)  # as the last sweep saw it
-        self.quiet_since = self.waiting_since = clock.now()
+        self.quiet_since = self.waiting_since = self.heard_at = clock.now()
+        self.old_at = self.heard_at + max_age_s
+        self.client_had_last_word = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self, prefix: bytes) -> None:
@@ -195,8 +200,22 @@ class Pair:
                 side.transport.abort()
         self._settle()
 
+    def heard(self, side: Side) -> None:
+        self.heard_at = self.clock.now()
+        self.client_had_last_word = side is self.client
+
+    def is_at_rest(self, quiet_s: float, now: float) -> bool:
+        """Whether a FIN would cut nothing."""
+        if not self.started or self.ending is not None or self.client.finished or self.pod.finished:
+            return False
+        calm = now - self.heard_at >= quiet_s * (UNANSWERED if self.client_had_last_word else 1)
+        return calm and all(not side.unsent() and is_empty(side.sock) for side in (self.client, self.pod))
+
     def expire(self, timeouts: Timeouts, now: float) -> None:
-        """End the pair when nothing has moved for too long; a FIN is a move too."""
+        """End the pair when it is old and at rest, or nothing has moved for too long; a FIN is a move too."""
+        if now >= self.old_at and self.is_at_rest(timeouts.quiet_s, now):
+            self.end(EndReason.MAX_AGE)
+            return
         unsent = self.client.unsent() + self.pod.unsent()
         half = self.client.finished or self.pod.finished
         progress = self.client.received + self.pod.received, unsent, half, self.ending

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.errors import ConnectError
+from proxy.errors import ConnectError, IdentityChanged, Unhealthy
 from proxy.model import Address, EndReason
 
 
@@ -38,11 +38,29 @@ class Ear(Protocol):
         """Once; both sockets are closed, but for a client that is given back."""
 
 
+QUIET_S = 0.3  # without a byte, for a connection to be at rest: what is still under way has arrived
+# Times as long where the client had the last word, a minute: its answer may be under way.
+UNANSWERED = 200  # the same in native/age.c
+
+
 class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds without a byte in either direction; 0 = never."""
+    """Seconds without a byte in either direction; 0 = never.
+
+    `max_age_s`, a tenth more or less, is how old it gets: it is then ended by a FIN on both sides, once it is
+    at rest for `quiet_s`.
+    """
 
     idle_s: float
     half_close_s: float
+    max_age_s: float = 0.0
+    quiet_s: float = QUIET_S
+
+
+def given_up(reason: EndReason) -> ConnectError:
+    """Why a connect was called off, with the client given back."""
+    if reason is EndReason.UNHEALTHY:
+        return Unhealthy("its checks fail")
+    return IdentityChanged("another pod has its address now")
 
 
 class Relay(Protocol):
@@ -72,4 +90,9 @@ class Relay(Protocol):
     def abort(self, reason: EndReason = EndReason.ABORTED, owner: object = None) -> None:
         """Reset every connection, or those of one owner. With a reason other than ABORTED, clients that are
         not connected yet are given back.
+        """
+
+    def part(self, reason: EndReason) -> None:
+        """End every connection that is at rest, so that this cuts nothing, by a FIN on both sides for this
+        reason; abort the others.
         """

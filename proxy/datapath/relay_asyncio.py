@@ -1,20 +1,24 @@
 """The relay over uvloop's transports, for where there is no compiler."""
 
 import asyncio
+import math
+import random
 import socket
 from functools import partial
 
 from proxy.datapath.connector import Connector
 from proxy.datapath.pair_asyncio import Pair
-from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.relay import Ear, End, Timeouts, given_up
 from proxy.datapath.sockets import handshake_s, reset
-from proxy.errors import ConnectError, IdentityChanged, ResetEarly
+from proxy.errors import ConnectError, ResetEarly
 from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
+from proxy.policy.jitter import jittered
 from proxy.tasks import spawn
 
 SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
 SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
+AGE_JITTER = 0.1
 SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
 
 
@@ -51,8 +55,8 @@ class _Attempt:
 
 
 def _given_up(client: int, reason: EndReason) -> End:
-    if reason is EndReason.IDENTITY_CHANGED:
-        return End(reason, client=client, error=IdentityChanged("another pod has its address now"))
+    if reason is not EndReason.ABORTED:
+        return End(reason, client=client, error=given_up(reason))
     reset(client)
     return End(reason)
 
@@ -69,7 +73,9 @@ class AsyncioRelay:
         self._clock = clock
         self._pairs: set[Pair] = set()
         self._attempts: set[_Attempt] = set()
+        self._rng = random.Random()
         limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
+        limits += [SWEEPS * timeouts.quiet_s] if timeouts.max_age_s else []
         self._sweep_s = min(max(min(limits) / SWEEPS, SWEEP_MIN_S), SWEEP_MAX_S) if limits else 0.0
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -121,7 +127,9 @@ class AsyncioRelay:
     ) -> Pair:
         near = socket.socket(fileno=client)
         near.setblocking(False)
-        pair = Pair(near, pod, partial(ear.answered, connect_s), retry_before, owner, self._clock)
+        max_age_s = jittered(self._timeouts.max_age_s, self._rng, AGE_JITTER) or math.inf
+        on_pod_byte = partial(ear.answered, connect_s)
+        pair = Pair(near, pod, on_pod_byte, retry_before, owner, self._clock, max_age_s)
         self._pairs.add(pair)
         self._schedule()
         return pair
@@ -160,6 +168,16 @@ class AsyncioRelay:
         for attempt in self._attempts:
             if owner is None or attempt.owner is owner:
                 attempt.give_up(reason)
+
+    def part(self, reason: EndReason) -> None:
+        now = self._clock.now()
+        for pair in self._pairs:
+            if pair.is_at_rest(self._timeouts.quiet_s, now):
+                pair.end(reason)
+            else:
+                pair.end(EndReason.ABORTED, reset=True)
+        for attempt in self._attempts:
+            attempt.give_up(EndReason.ABORTED)
 
     def _count(self, pair: Pair) -> None:
         now = (pair.client.received, pair.pod.received)

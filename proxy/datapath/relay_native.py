@@ -12,9 +12,9 @@ from weakref import finalize
 
 from proxy.datapath.native import _relay
 from proxy.datapath.native._relay import Pair
-from proxy.datapath.relay import Ear, End, Timeouts
+from proxy.datapath.relay import Ear, End, Timeouts, given_up
 from proxy.datapath.sockets import Tuning, reset
-from proxy.errors import ConnectError, CutOff, IdentityChanged, ResetEarly, connect_error
+from proxy.errors import ConnectError, CutOff, ResetEarly, connect_error
 from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 
@@ -26,10 +26,13 @@ REASONS = {
     _relay.POD_RESET: EndReason.POD_RESET,
     _relay.IDLE_TIMEOUT: EndReason.IDLE_TIMEOUT,
     _relay.HALF_CLOSE_TIMEOUT: EndReason.HALF_CLOSE_TIMEOUT,
+    _relay.MAX_AGE: EndReason.MAX_AGE,
     _relay.UNCONNECTED: EndReason.UNCONNECTED,
     _relay.UNTOUCHED: EndReason.UNTOUCHED,
     _relay.ABORTED: EndReason.ABORTED,
     _relay.ABORTED + 1: EndReason.IDENTITY_CHANGED,
+    _relay.ABORTED + 2: EndReason.UNHEALTHY,
+    _relay.ABORTED + 3: EndReason.DRAINED,
 }
 CODES = {reason: code for code, reason in REASONS.items()}
 
@@ -69,6 +72,10 @@ class NativeEngine:
         self._engine.abort(pair, CODES[reason])
         self._send_soon()
 
+    def part(self, pair: Pair, reason: EndReason) -> None:
+        self._engine.part(pair, CODES[reason])
+        self._send_soon()
+
     def leave(self, pair: Pair, reason: EndReason) -> None:
         self._engine.leave(pair, CODES[reason])
         self._send_soon()
@@ -99,7 +106,12 @@ class NativeRelay:
     ) -> None:
         self._engine = engine
         self._service = _relay.Service(
-            timeouts.idle_s, timeouts.half_close_s, tuning.keepalive_s, tuning.user_timeout_s
+            timeouts.idle_s,
+            timeouts.half_close_s,
+            timeouts.max_age_s,
+            timeouts.quiet_s,
+            tuning.keepalive_s,
+            tuning.user_timeout_s,
         )
         self._counters = counters
         self._counted = (0, 0)  # bytes to and from the pods that the counters have
@@ -131,6 +143,11 @@ class NativeRelay:
         for pair in self._pairs:
             if owner is None or pair.owner is owner:
                 self._engine.abort(pair, reason)
+        self._engine.send()
+
+    def part(self, reason: EndReason) -> None:
+        for pair in self._pairs:
+            self._engine.part(pair, reason)
         self._engine.send()
 
     def leave(self, pair: Pair, reason: EndReason) -> None:
@@ -172,4 +189,4 @@ def _why(reason: EndReason, error: int) -> ConnectError:
         return connect_error(OSError(error, os.strerror(error)))
     if reason is EndReason.UNTOUCHED:
         return ResetEarly("ended before a byte flowed")
-    return IdentityChanged("another pod has its address now")
+    return given_up(reason)

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from asyncio import CancelledError, timeout
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +10,18 @@ from proxy.config import ServiceSettings
 from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.listener import Slots
 from proxy.datapath.proxy_header import ProxyHeaders
+from proxy.datapath.queue import Queue
 from proxy.datapath.relay import End, Relay
 from proxy.datapath.sockets import reset
-from proxy.errors import ConnectError, ConnectTimeout, CutOff, DeadlinePassed, HeadwayError, NoEndpoint
+from proxy.errors import (
+    AllFull,
+    ConnectError,
+    ConnectTimeout,
+    CutOff,
+    DeadlinePassed,
+    HeadwayError,
+    NoEndpoint,
+)
 from proxy.model import BY_PROXY, Clock, EndReason
 from proxy.observe import access
 from proxy.observe.access import AccessRecord
@@ -37,6 +46,7 @@ class Sessions:
         pool: Pool,
         relay: Relay,
         slots: Slots,
+        queue: Queue,
         clock: Clock,
         key_of: KeyOf | None = None,
     ) -> None:
@@ -44,6 +54,7 @@ class Sessions:
         self.pool = pool
         self.relay = relay
         self.slots = slots
+        self.queue = queue
         self.counters = pool.counters
         self.clock = clock
         self.key_of = key_of  # for a balancer that hashes
@@ -55,7 +66,7 @@ class Sessions:
         self.slots.take()
         self.counters.active += 1
         session = Session(self, client)
-        if self.key_of is None and self.pool.members and not self.headers.accepts:
+        if self.key_of is None and not self.headers.accepts:
             session.try_next()
         else:
             spawn(session.prepare(), name=self.settings.name)
@@ -85,10 +96,7 @@ class Session:
     async def prepare(self) -> None:
         """What may take its time before an endpoint can be chosen."""
         try:
-            if self._under.key_of is not None or self._under.headers.accepts:
-                await self._hear()
-            if not self._under.pool.members:
-                await self._wait_for_endpoint()
+            await self._hear()
         except HeadwayError as error:
             self._fail(error)
         except CancelledError:
@@ -112,35 +120,47 @@ class Session:
         finally:
             client.detach()
 
-    async def _wait_for_endpoint(self) -> None:
-        self._under.counters.waiting += 1
-        try:
-            async with timeout(self._deadline - self._under.clock.now()):
-                await self._under.pool.wait_for_endpoint()
-        except TimeoutError:
-            raise NoEndpoint("none was known before the deadline") from None
-        finally:
-            self._under.counters.waiting -= 1
-
     def try_next(self) -> None:
-        """Try the next endpoint, or give up."""
+        """Try the next endpoint, wait for one, or give up."""
         self._guarded(self._attempt)
 
-    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+    def offered(self) -> bool:
+        """What the queue tells: there may be room. Whether the wait is over, for better or worse."""
+        return self._guarded(self._take) is not False
+
+    def give_up(self, error: HeadwayError) -> None:
+        """What the queue tells: the wait is over."""
+        self._fail(error)
+
+    def _guarded(self, step: Callable[..., object], *arguments: Any) -> object:
         """Whatever happens, the connection comes to an end."""
         try:
-            step(*arguments)
+            return step(*arguments)
         except HeadwayError as error:
             self._fail(error)
+            return None
         except BaseException:
             self._fail(HeadwayError(FAULT))
             raise
 
     def _attempt(self) -> None:
+        """Nobody overtakes those that wait already."""
+        queue = self._under.queue
+        if queue.size or not self._take():
+            patience_s = self._deadline - WORTH_TRYING_S - self._under.clock.now()
+            queue.join(self, self._client, self._started, patience_s, frozenset(self._tried))
+
+    def _take(self) -> bool:
+        """Take the next endpoint; whether there is one with room."""
         now = self._under.clock.now()
         if now >= self._deadline - WORTH_TRYING_S:
             raise NoEndpoint("none was known in time")
-        lease = self._lease = self._under.pool.lease(self._tried, self._key)
+        if not self._under.pool.members:
+            return False
+        try:
+            lease = self._lease = self._under.pool.lease(self._tried, self._key)
+        except AllFull:
+            return False
         self._under.counters.retries += bool(self._tried)
         self._tried += (lease.endpoint,)
         self._timed = False
@@ -154,6 +174,7 @@ class Session:
             prefix=self._under.headers.for_pod(self._client, self._header),
         )
         self._client = -1
+        return True
 
     # --- what the relay tells -------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD, TIOCOUTQ
 
 import msgspec
 
@@ -11,6 +13,7 @@ from proxy.model import Address
 
 # A third of the idle time between probes, three of them: dead after twice the idle time.
 KEEPALIVE_PROBES = 3
+_INT = struct.Struct("i")
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _TCP_INFO = struct.Struct("=68xI28xI")  # struct tcp_info, linux/tcp.h: tcpi_rtt and tcpi_total_retrans
 
@@ -86,6 +89,15 @@ def handshake_s(sock: socket.socket) -> float | None:
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     rtt_us, retransmitted = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
     return None if retransmitted else rtt_us / 1e6
+
+
+def is_empty(sock: socket.socket) -> bool:
+    """Whether nothing waits to be read, to be sent or, with TCP, to be acknowledged."""
+    counts = (ioctl(sock, what, bytes(_INT.size)) for what in (FIONREAD, TIOCOUTQ))
+    try:
+        return not any(_INT.unpack(count)[0] for count in counts)
+    except OSError:  # closed already
+        return False
 
 
 def reset(fd: int) -> None:

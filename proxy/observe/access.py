@@ -9,7 +9,15 @@ from proxy.model import EndReason
 
 log = logging.getLogger("headway.access")
 
-NOT_A_FAILURE = frozenset({EndReason.COMPLETED, EndReason.CLIENT_RESET, EndReason.IDLE_TIMEOUT})
+NOT_A_FAILURE = frozenset(
+    {
+        EndReason.COMPLETED,
+        EndReason.CLIENT_RESET,
+        EndReason.IDLE_TIMEOUT,
+        EndReason.MAX_AGE,
+        EndReason.DRAINED,
+    }
+)
 
 
 class AccessRecord(msgspec.Struct):

@@ -49,7 +49,10 @@ METRICS: dict[str, Declared] = {
     "headway_dns_answer_age_seconds": Declared(
         "gauge", ("service",), "Time since DNS last gave an answer; absent before the first"
     ),
-    "headway_queue_waiting": Declared("gauge", ("service",), "Connections that wait for a first endpoint"),
+    "headway_queue_waiting": Declared(
+        "gauge", ("service",), "Connections that wait for an endpoint: a first one, or one with room"
+    ),
+    "headway_connections_max": Declared("gauge", (), "Connections that the process has room for"),
     "headway_build_info": Declared("gauge", ("version",), "Always 1"),
 }
 
@@ -70,20 +73,22 @@ class Snapshot(NamedTuple):
     answer_age_s: float | None
 
 
-def render(snapshots: Iterable[Snapshot]) -> bytes:
+def render(connections_max: int, snapshots: Iterable[Snapshot]) -> bytes:
     """The text format. Slow with many endpoints: call it in a thread."""
-    return bytes(generate_latest(_Collection(list(snapshots))))
+    return bytes(generate_latest(_Collection(connections_max, list(snapshots))))
 
 
 class _Collection:
     """What generate_latest() takes for a registry."""
 
-    def __init__(self, snapshots: list[Snapshot]) -> None:
+    def __init__(self, connections_max: int, snapshots: list[Snapshot]) -> None:
+        self._connections_max = connections_max
         self._snapshots = snapshots
 
     def collect(self) -> Iterator[Metric]:
         families = {name: _KINDS[m.kind](name, m.help, labels=m.labels) for name, m in METRICS.items()}
         families["headway_build_info"].add_metric([__version__], 1)
+        families["headway_connections_max"].add_metric([], self._connections_max)
         for snapshot in self._snapshots:
             for name, labels, value in _samples(snapshot):
                 _add(families[name], [snapshot.service, *labels], value)

@@ -3,12 +3,11 @@
 Everything here runs between two awaits.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence, Set
 
 from proxy.config import HealthCheck, ServiceSettings
-from proxy.errors import ConnectError, NoEndpoint
+from proxy.errors import AllFull, ConnectError, NoEndpoint
 from proxy.model import Answer, Clock, Identity, Rng
 from proxy.observe.counters import ServiceCounters
 from proxy.policy import subset
@@ -24,6 +23,7 @@ from proxy.pool.snapshots import Snapshots
 from proxy.pool.tiers import STANDBY, Chosen, Tiers
 from proxy.pool.verdicts import Verdicts
 
+MANY = 1 << 30
 MINUTE_SLOTS = (10.0, 6)  # in which recent picks are counted
 
 
@@ -43,6 +43,8 @@ class Pool:
         self.active: tuple[Endpoint, ...] = ()  # the members in use: all of them, or a subset
         self.on_members_changed: Callable[[], None] = lambda: None
         self.on_suspect: Callable[[Endpoint], None] = lambda endpoint: None  # a check would tell more
+        self.on_unhealthy: Callable[[Endpoint], None] = lambda endpoint: None  # its checks fail now
+        self.on_room: Callable[[int], None] = lambda count: None  # for so many more connections, perhaps
         self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
         self.picked: deque[Picked] = deque(maxlen=LENGTH)
 
@@ -55,7 +57,8 @@ class Pool:
 
         self._order: Sequence[Endpoint] = ()  # of the members, this pod's own, where it uses a subset of them
         self._standby: Sequence[Endpoint] = ()  # members that are not in use, the next one first
-        self._has_members = asyncio.Event()
+        self._most = settings.max_connections_per_endpoint  # 0: no cap
+        self._full: set[Endpoint] = set()  # those that have as many, members or not
 
     def __repr__(self) -> str:
         states = self.states()
@@ -111,7 +114,6 @@ class Pool:
 
     def _follow_members(self) -> None:
         self.verdicts.recount()
-        (self._has_members.set if self.members else self._has_members.clear)()
         if self._subset_size:
             for endpoint in self.members:
                 endpoint.rank = endpoint.rank or subset.rank(self._pod, endpoint.identity)
@@ -132,6 +134,7 @@ class Pool:
             self.active = chosen
             self._snapshots.follow(self.active, self.held)
             self.on_members_changed()
+            self.on_room(MANY)
 
     def drop(self, endpoint: Endpoint) -> None:
         self.roster.drop(endpoint)
@@ -139,6 +142,7 @@ class Pool:
 
     def state_changed(self) -> None:
         self._snapshots.outdate()
+        self.on_room(MANY)
         if self._subset_size:
             self._choose()
 
@@ -182,12 +186,14 @@ class Pool:
     # --- the data path --------------------------------------------------------------------------
 
     def lease(self, tried: Collection[Endpoint], key: int = 0) -> Lease:
-        """A lease on the best endpoint that is not among `tried`. Raises NoEndpoint."""
+        """A lease on the best endpoint that is not among `tried`. Raises AllFull or NoEndpoint."""
         now = self._clock.now()
         self._snapshots.refresh(now)
+        chosen = self._pick(PickInfo(tried, now, self._rng, key))
+        if chosen is None and self._full and any(_is_left(each, tried) for each in self._full):
+            raise AllFull(f"each has {self._most} connections")
         if not tried:
             self._retries.connection(now)
-        chosen = self._pick(PickInfo(tried, now, self._rng, key))
         if chosen is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
         endpoint = chosen.pick.endpoint
@@ -195,6 +201,8 @@ class Pool:
         probe_since = self._begin_probe(endpoint, now) if endpoint.on_probation else None
         endpoint.in_flight += 1
         endpoint.picks += 1
+        if self._most and endpoint.in_flight >= self._most:
+            self._full.add(endpoint)
         if endpoint.recent_picks is None:
             endpoint.recent_picks = SlidingCount(*MINUTE_SLOTS)
         endpoint.recent_picks.add(now)
@@ -210,14 +218,17 @@ class Pool:
                 return chosen
             if chosen := self._pick_of([each for each in left if not each.failing], info):
                 return chosen
-            if chosen := self._stand_in(info.tried):
+            if chosen := self._stand_in({*info.tried, *self._full}):
                 return chosen
-        return self._snapshots.pick(info) or self._stand_in(info.tried)
+        chosen = self._snapshots.pick(info, self._full)
+        if chosen is None and not any(_is_left(each, info.tried) for each in self._full if not each.standby):
+            return self._stand_in({*info.tried, *self._full})
+        return chosen
 
     def _pick_of(self, wanted: Sequence[Endpoint], info: PickInfo) -> Chosen | None:
         if not wanted:
             return None  # a picker may have to look at all it knows to find that out
-        return self._snapshots.pick(info._replace(tried=set(self.active).difference(wanted)))
+        return self._snapshots.pick(info._replace(tried=set(self.active).difference(wanted)), self._full)
 
     def _begin_probe(self, endpoint: Endpoint, now: float) -> float:
         """This connection shows what an ejected endpoint is worth; nobody else goes there meanwhile."""
@@ -227,6 +238,9 @@ class Pool:
 
     def release(self, lease: Lease) -> None:
         lease.endpoint.in_flight -= 1
+        if self._most and lease.endpoint.in_flight < self._most:
+            self._full.discard(lease.endpoint)
+            self.on_room(1)
         if not lease.reported and lease.probe_since == lease.endpoint.probe_since is not None:
             lease.endpoint.probe_since = None  # it proved nothing: the next connection may probe again
             self._snapshots.outdate()
@@ -247,12 +261,6 @@ class Pool:
             self.counters.sheds["retry_budget"] += 1
         return allowed
 
-    async def wait_for_endpoint(self) -> None:
-        """Return once any endpoint is known."""
-        if not self._has_members.is_set():
-            self.request_resolve()
-            await self._has_members.wait()
-
     def has_other_than(self, tried: Collection[Endpoint]) -> bool:
         return any(each not in tried for each in self.active) or self._stand_in(tried) is not None
 
@@ -261,3 +269,7 @@ class Pool:
         left = (each for each in self._standby if each not in tried and not each.failing)
         endpoint = next(left, None)
         return None if endpoint is None else Chosen(STANDBY, Pick(endpoint))
+
+
+def _is_left(endpoint: Endpoint, tried: Collection[Endpoint]) -> bool:
+    return endpoint.gone_at is None and endpoint not in tried

@@ -1,7 +1,7 @@
 """Keeps what the data path picks from in step with the endpoints and the clock, as often as it is worth."""
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 
 from proxy.config import ServiceSettings
 from proxy.model import Clock, Identity, Rng
@@ -65,12 +65,16 @@ class Snapshots:
             self._let_time_pass(now)
             self._publish(now)
 
-    def pick(self, info: PickInfo) -> Chosen | None:
-        chosen = self.tiers.pick(info)
-        if chosen is not None and self._stale and not self.tiers.still_first(chosen, self._held):
+    def pick(self, info: PickInfo, full: Collection[Endpoint] = ()) -> Chosen | None:
+        chosen = self.tiers.pick(info, full)
+        if self._stale and self._is_doubtful(chosen, full):
             self._publish(info.now)
-            chosen = self.tiers.pick(info)
+            chosen = self.tiers.pick(info, full)
         return chosen
+
+    def _is_doubtful(self, chosen: Chosen | None, full: Collection[Endpoint]) -> bool:
+        """Whether newer snapshots might know a better one."""
+        return bool(full) if chosen is None else not self.tiers.still_first(chosen, self._held)
 
     def _let_time_pass(self, now: float) -> None:
         for endpoint in self._moving:

@@ -111,11 +111,19 @@ class Tiers:
         good = endpoint.usable or endpoint.on_probation
         return good and chosen.tier == self._first == tier_of(endpoint, held, ())
 
-    def pick(self, info: PickInfo) -> Chosen | None:
-        """The endpoint of the next connection, none of those tried, from the first tier that has one."""
+    def pick(self, info: PickInfo, full: Collection[Endpoint] = ()) -> Chosen | None:
+        """The endpoint of the next connection, none of those tried, from the first tier that has one.
+
+        None of the `full` ones either. While those of a tier are full the worse tiers are not used: who is
+        busy has not failed, and will have room again.
+        """
         for tier, picker in self.pickers.items():
-            if pick := picker.pick(info):
-                return Chosen(tier, pick)
+            pick = picker.pick(info)
+            if pick is None:
+                continue
+            if full and pick.endpoint in full:
+                pick = picker.pick(info._replace(tried={*info.tried, *full}))
+            return pick and Chosen(tier, pick)
         return None
 
 

@@ -35,6 +35,8 @@ class Surroundings(Protocol):
     def held(self) -> Set[Identity]: ...
     @property
     def on_suspect(self) -> Callable[[Endpoint], None]: ...
+    @property
+    def on_unhealthy(self) -> Callable[[Endpoint], None]: ...
     def drop(self, endpoint: Endpoint) -> None: ...
     def state_changed(self) -> None: ...
 
@@ -80,6 +82,7 @@ class Verdicts:
         self._counters.health_checks["passed" if passed else "failed"] += 1
         if not passed and began < max(self._well_from, endpoint.worked_from if self._plain_checks else NEVER):
             return
+        was = endpoint.health.status
         with self._noting(endpoint, f"check failed: {why}" if why else "check passed"):
             endpoint.health = health.observe(endpoint.health, passed, self._health_rule)
             if passed:
@@ -87,6 +90,9 @@ class Verdicts:
         if passed and self._same_port:
             endpoint.passed_from = began
         self._learn(endpoint, began, alive=passed, patience_s=self._interval_s, answered=answered)
+        # Not when it seems to be us: whoever has a connection may get over that with it.
+        if endpoint.health.status is Status.UNHEALTHY is not was and not self._sick:
+            self._pool.on_unhealthy(endpoint)
 
     def connected(self, endpoint: Endpoint, taken_at: float, connect_s: float) -> bool:
         """A pod took a connection that began then after `connect_s`; whether that was in good time."""

@@ -10,6 +10,7 @@ from proxy.errors import SettingsError
 
 DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "FLEET": "none",
+    "MAX_CONNECTIONS": "auto",
     "DRAIN_TIMEOUT": "25s",
     "DRAIN_QUIET": "1s",
     "RELAY": "auto",
@@ -47,6 +48,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "HEALTH_SERVICE": "the server as a whole",
     "HEALTH_PASSIVE_FIRST": "true",
     "HEALTH_BUDGET": "20",
+    "CLOSE_ON_UNHEALTHY": "false",
     "EJECT_AFTER": "3",
     "EJECT_BASE": "5s",
     "EJECT_MAX": "5m",
@@ -54,9 +56,12 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "CONNECT_TIMEOUT": "1s",
     "CONNECT_ATTEMPTS": "3",
     "CONNECT_DEADLINE": "5s",
+    "MAX_CONNECTIONS_PER_ENDPOINT": "0",
+    "QUEUE_SIZE": "1024",
     "RETRY_BUDGET": "20%",
     "IDLE_TIMEOUT": "1h",
     "HALF_CLOSE_TIMEOUT": "1m",
+    "MAX_CONNECTION_AGE": "0",
     "TCP_KEEPALIVE": "30s",
     "TCP_USER_TIMEOUT": "30s",
     "PROXY_PROTOCOL_SEND": "off",
@@ -97,6 +102,7 @@ def test_a_default_in_the_code_is_the_value_shown() -> None:
 LIMITS = {  # setting: the smallest and the largest value, and what 0 means if it is allowed
     "DRAIN_TIMEOUT": ("1ms", "24h", "at once"),
     "DRAIN_QUIET": ("1ms", "1h", "no wait"),
+    "MAX_CONNECTIONS": ("1", "1000000", ""),
     "RELAY_THREADS": ("1", "16", ""),
     "DNS_INTERVAL": ("100ms", "1h", ""),
     "DNS_TIMEOUT": ("50ms", "1m", ""),
@@ -110,6 +116,8 @@ LIMITS = {  # setting: the smallest and the largest value, and what 0 means if i
     "SLOW_START": ("100ms", "1h", "off"),
     "PANIC_THRESHOLD": ("0%", "100%", ""),
     "RETRY_BUDGET": ("0%", "1000%", ""),
+    "MAX_CONNECTIONS_PER_ENDPOINT": ("0", "1000000", "no cap"),
+    "QUEUE_SIZE": ("0", "1000000", "none wait"),
     "EJECT_AFTER": ("0", "1000", "off"),
     "EJECT_BASE": ("100ms", "1h", ""),
     "EJECT_MAX": ("100ms", "24h", ""),
@@ -119,6 +127,7 @@ LIMITS = {  # setting: the smallest and the largest value, and what 0 means if i
     "CONNECT_DEADLINE": ("100ms", "10m", ""),
     "IDLE_TIMEOUT": ("100ms", "720h", "never"),
     "HALF_CLOSE_TIMEOUT": ("100ms", "720h", "never"),
+    "MAX_CONNECTION_AGE": ("1s", "720h", "never"),
     "TCP_KEEPALIVE": ("1s", "9h", "off"),
     "TCP_USER_TIMEOUT": ("100ms", "24h", "the system's"),
 }
@@ -132,7 +141,9 @@ def beyond(limit: str, by: int) -> str:
 @pytest.mark.parametrize("name,low,high,zero", [(name, *limits) for name, limits in LIMITS.items()])
 def test_limits(name: str, low: str, high: str, zero: str) -> None:
     """Each number is accepted up to its limits, which the hint names, with what 0 means."""
-    says = f"HEADWAY_{name}=.*: is .*; allowed: .* from {low} to {high}" + (f".*0 = {zero}" if zero else "$")
+    says = f"HEADWAY_{name}=.*: is .*; allowed: .* from {low} to {high}" + (
+        f".*0 = {zero}" if zero else "(, or auto)?$"
+    )
 
     assert rows(**{name: low})[f"HEADWAY_{name}"].value == low
     assert rows(**{name: high})[f"HEADWAY_{name}"].value == high
@@ -150,6 +161,7 @@ WORDS = {
     "IP_FAMILY": "auto, ipv4, ipv6",
     "HEALTH_CHECK": "tcp, http, grpc, off",
     "HEALTH_PASSIVE_FIRST": "true, false",
+    "CLOSE_ON_UNHEALTHY": "true, false",
     "READY_WHEN": "listening, resolved, endpoint",
     "PROXY_PROTOCOL_SEND": "off, v1, v2",
     "PROXY_PROTOCOL_ACCEPT": "true, false",
@@ -174,11 +186,6 @@ def test_words(name: str, words: str) -> None:
 LATER = [
     "SPARE_CONNECTIONS",
     "SPARE_MAX_AGE",
-    "MAX_CONNECTIONS",
-    "MAX_CONNECTIONS_PER_ENDPOINT",
-    "QUEUE_SIZE",
-    "MAX_CONNECTION_AGE",
-    "CLOSE_ON_UNHEALTHY",
     "PROTOCOL",
 ]
 
@@ -189,6 +196,11 @@ def test_settings_that_do_not_exist_yet(name: str, text: str) -> None:
     """A setting that this version does not have is refused, not silently without effect."""
     with pytest.raises(SettingsError, match=f"HEADWAY_{name}={text}: is not a setting"):
         rows(**{name: text})
+
+
+def test_auto() -> None:
+    """What Headway works out for itself can be asked for in so many words."""
+    assert rows(MAX_CONNECTIONS="Auto")["HEADWAY_MAX_CONNECTIONS"].value == "auto"
 
 
 def test_values_that_do_not_exist_yet() -> None:
@@ -215,6 +227,7 @@ ITS_OWN = [  # setting, value, what else makes it mean something, and what does 
     ("HEALTH_PASSIVE_FIRST", "false", {}, {"HEALTH_CHECK": "off"}),
     ("HEALTH_BUDGET", "5", {}, {"HEALTH_CHECK": "off"}),
     ("PROXY_PROTOCOL_FROM", "10.0.0.0/8", {"PROXY_PROTOCOL_ACCEPT": "true"}, {}),
+    ("CLOSE_ON_UNHEALTHY", "true", {}, {"HEALTH_CHECK": "off"}),
     ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
     ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
 ]

@@ -9,6 +9,7 @@ from random import Random
 from proxy.clock import SystemClock
 from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Slots
+from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.model import Address, Answer, Clock
@@ -106,7 +107,7 @@ class Seat(Slots):
 class Scene:
     """One service that knows `addresses` and, unless told, neither checks nor ejects.
 
-    It tries them in the order given: the later in the row, the busier they look.
+    It tries them in the order given, the later in the row, the busier they look; unless they have a cap.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Scene:
         self.relay = BY_DEFAULT(Timeouts(60.0, 60.0), self.counters)
         self._clock = clock
         self.slots = Slots(10_000, clock)
+        self.queue = Queue(self.pool, self.settings.queue_size)
         self.sessions = self._sessions(self.slots)
         self.learn(addresses)
 
@@ -130,8 +132,9 @@ class Scene:
             return
         self.pool.apply(Answer.of(in_order))
         for endpoint in self.pool.members:
-            self._busy[endpoint] = in_order.index(endpoint.address) * 10_000
-            endpoint.in_flight += self._busy[endpoint]
+            if not self.settings.max_connections_per_endpoint:
+                self._busy[endpoint] = in_order.index(endpoint.address) * 10_000
+            endpoint.in_flight += self._busy.get(endpoint, 0)
 
     def endpoint(self, address: Address) -> Endpoint:
         return next(each for each in self.pool.members if each.address == address)
@@ -162,6 +165,7 @@ class Scene:
 
     def cut_off(self) -> None:
         """What the end of the process does to its connections."""
+        self.queue.close()
         self.relay.abort()
         for task in asyncio.all_tasks():
             if task.get_name() == self.settings.name:
@@ -179,7 +183,7 @@ class Scene:
 
     def _sessions(self, slots: Slots) -> Sessions:
         key_of = make_key_of(self.settings, "this-pod", self._clock)
-        return Sessions(self.settings, self.pool, self.relay, slots, self._clock, key_of)
+        return Sessions(self.settings, self.pool, self.relay, slots, self.queue, self._clock, key_of)
 
     async def ask(self, question: bytes = b"hello") -> bytes:
         """What a client hears that asks an echoing pod, finishes and waits for the end. Raises when reset."""

@@ -10,7 +10,15 @@ import pytest
 
 from proxy.clock import SystemClock
 from proxy.datapath.relay import End
-from proxy.errors import ConnectError, ConnectTimeout, IdentityChanged, OutOfDescriptors, Refused, Unreachable
+from proxy.errors import (
+    ConnectError,
+    ConnectTimeout,
+    IdentityChanged,
+    OutOfDescriptors,
+    Refused,
+    Unhealthy,
+    Unreachable,
+)
 from proxy.model import Address, EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import (
@@ -139,9 +147,11 @@ def test_no_descriptor(engine: Engine) -> None:
     run(test())
 
 
-@pytest.mark.parametrize("reason", [EndReason.IDENTITY_CHANGED, EndReason.ABORTED])
+@pytest.mark.parametrize("reason", [EndReason.IDENTITY_CHANGED, EndReason.UNHEALTHY, EndReason.ABORTED])
 def test_aborted_under_way(engine: Engine, reason: EndReason) -> None:
-    """Another pod took the address: the client may go elsewhere. When the proxy ends, it is reset."""
+    """Another pod took the address, or its checks fail: the client may go elsewhere. When the proxy ends, it
+    is reset.
+    """
 
     async def test() -> None:
         async with no_socket_lost():
@@ -161,7 +171,7 @@ def test_aborted_under_way(engine: Engine, reason: EndReason) -> None:
                 assert await client.was_reset()
                 client.close()
             else:
-                expect(end, client, ear, IdentityChanged)
+                expect(end, client, ear, IdentityChanged if reason.value == "identity_changed" else Unhealthy)
 
     run(test())
 

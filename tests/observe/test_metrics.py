@@ -11,7 +11,7 @@ from proxy.observe.metrics import METRICS, EndpointRow, Snapshot, render
 def scrape(*snapshots: Snapshot) -> dict[str, dict[tuple[str, ...], float]]:
     """Values by metric and label values."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(render(snapshots).decode()):
+    for family in text_string_to_metric_families(render(432, snapshots).decode()):
         for sample in family.samples:
             labels = sorted(sample.labels.items(), key=lambda label: label[0] != "service")
             found.setdefault(sample.name, {})[tuple(value for _, value in labels)] = sample.value
@@ -43,6 +43,7 @@ def test_counts_arrive_under_their_names() -> None:
     assert found["headway_dns_queries_total"] == {("web", "servfail"): 9}
     assert found["headway_endpoints"] == {("web", "ready"): 6}
     assert found["headway_dns_answer_age_seconds"] == {("web",): 1.5}
+    assert found["headway_connections_max"] == {(): 432}
 
 
 def test_services_are_kept_apart() -> None:

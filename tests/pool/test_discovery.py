@@ -1,14 +1,11 @@
 """How the members of a pool follow DNS, and how far they do not."""
 
-import asyncio
-
 import pytest
 from msgspec import structs
 
 from proxy.errors import NoEndpoint
 from proxy.model import Address, Answer, Family
 from proxy.pool import FORGET_AFTER_S
-from tests.support import run
 from tests.support.fleet import EMPTY, FAILED, NXDOMAIN, Stage, address
 
 
@@ -192,34 +189,6 @@ def test_what_was_learned_and_when() -> None:
     stage.pool.apply(FAILED)
 
     assert (stage.pool.resolved, stage.pool.roster.last_good_at) == (True, 1000.0)
-
-
-def test_waiting_for_the_first_endpoint() -> None:
-    """A session that comes before any pod waits, has DNS asked sooner, and goes on when one appears."""
-
-    async def story() -> None:
-        stage = Stage()
-        asked: list[bool] = []
-        stage.pool.request_resolve = lambda: asked.append(True)
-        waiting = asyncio.create_task(stage.pool.wait_for_endpoint())
-        await asyncio.sleep(0)
-        stage.pool.apply(NXDOMAIN)
-        await asyncio.sleep(0)
-        assert (waiting.done(), asked) == (False, [True])
-
-        stage.answer(0)
-        await waiting
-        await stage.pool.wait_for_endpoint()
-
-        assert asked == [True]
-        stage.answer(1)
-        stage.pool.apply(NXDOMAIN)
-        stage.clock.advance(31)
-        stage.pool.apply(NXDOMAIN)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stage.pool.wait_for_endpoint(), 0.01)
-
-    run(story())
 
 
 def test_followers_hear_of_changes_only() -> None:

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from proxy.errors import ConnectError, DeadlinePassed, OutOfDescriptors, OutOfPorts
+from proxy.policy.endpoint import Endpoint
 from tests.support.fleet import Stage
 
 
@@ -135,3 +136,61 @@ def test_log_of_an_ejection(caplog: pytest.LogCaptureFixture) -> None:
         "web: 10.0.0.1:80 is ready, was unhealthy (check passed)",
     ]
     assert stage.pool.counters.health_checks == {"passed": 3, "failed": 3}
+
+
+# --- CLOSE_ON_UNHEALTHY -------------------------------------------------------------------------
+
+
+def told_of(stage: Stage) -> list[Endpoint]:
+    told: list[Endpoint] = []
+    stage.pool.on_unhealthy = told.append
+    return told
+
+
+def test_failing_checks_are_told_once() -> None:
+    """A pod that its third failed check takes out is told, once; and again the next time."""
+    stage = Stage(2)
+    told = told_of(stage)
+    stage.check(0, True)
+    stage.check(1, True)
+    stage.check(0, False, False)
+    assert told == []
+    stage.check(0, False, False)
+    assert told == [stage.pod(0)]
+    stage.check(0, True, True, False, False, False)
+
+    assert told == [stage.pod(0)] * 2
+
+
+def test_one_that_is_ejected_already_is_told() -> None:
+    """What its state is called makes no difference: its checks begin to fail."""
+    stage = Stage(2, EJECT_AFTER="1")
+    told = told_of(stage)
+    stage.check(1, True)
+    stage.fail(0)
+    assert stage.state(0) == "ejected"
+    stage.check(0, False, False, False)
+
+    assert told == [stage.pod(0)]
+
+
+def test_failing_connections_are_not_told() -> None:
+    """A pod that refuses new connections may still do well by those it has."""
+    stage = Stage(2, EJECT_AFTER="1")
+    told = told_of(stage)
+    stage.fail(0, 5)
+
+    assert told == []
+
+
+def test_when_all_fail_nobody_is_told() -> None:
+    """All checks fail at once: it is our network, and connections may outlive that."""
+    stage = Stage(3)
+    told = told_of(stage)
+    for _ in range(3):
+        stage.clock.advance(5.0)
+        for number in range(3):
+            stage.check(number, False)
+
+    assert stage.states() == ["unhealthy"] * 3
+    assert told == []

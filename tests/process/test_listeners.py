@@ -107,3 +107,22 @@ def test_more_connections_than_descriptors() -> None:
                 assert await proxy.metric("headway_health_checks_total", result="failed") == 0
 
     run(story())
+
+
+def test_max_connections() -> None:
+    """No more are served at a time; who comes then waits in the kernel, until one of them ends."""
+
+    async def story() -> None:
+        async with pods(2) as some, running(TARGET=static(some), MAX_CONNECTIONS="2") as proxy:
+            assert await proxy.metric("headway_connections_max") == 2
+            inside = [await connect(proxy.address) for _ in range(2)]
+            outside = asyncio.create_task(ask_once(proxy.address))
+            await proxy.logs("no room for more")
+            assert "room for 2 connections (MAX_CONNECTIONS)" in proxy.log
+            assert await proxy.metric("headway_connections_active") == 2
+            await inside[0].close()
+
+            assert await outside in {pod.ip for pod in some}
+            await inside[1].close()
+
+    run(story())

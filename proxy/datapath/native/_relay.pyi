@@ -10,6 +10,7 @@ CLIENT_RESET: int
 POD_RESET: int
 IDLE_TIMEOUT: int
 HALF_CLOSE_TIMEOUT: int
+MAX_AGE: int
 UNCONNECTED: int
 UNTOUCHED: int
 ABORTED: int  # and all above it: reasons of the caller's own
@@ -21,7 +22,13 @@ class Service:
     """What holds for all pairs of one service, and what they have moved."""
 
     def __init__(
-        self, idle_s: float, half_close_s: float, keepalive_s: float, user_timeout_s: float
+        self,
+        idle_s: float,
+        half_close_s: float,
+        max_age_s: float,
+        quiet_s: float,
+        keepalive_s: float,
+        user_timeout_s: float,
     ) -> None: ...
     def moved(self) -> tuple[int, int]:
         """Bytes to and from its pods, until now."""
@@ -59,6 +66,9 @@ class Engine:
 
     def abort(self, pair: Pair, reason: int) -> None:
         """Reset it; nothing happens if it is over."""
+
+    def part(self, pair: Pair, reason: int) -> None:
+        """End it by a FIN on both sides where that cuts nothing; else abort it."""
 
     def leave(self, pair: Pair, reason: int) -> None:
         """Read no more of it, send what was read, and end both sides by a FIN."""

@@ -26,6 +26,7 @@ cdef extern from "relay.h" nogil:
         RELAY_POD_RESET
         RELAY_IDLE_TIMEOUT
         RELAY_HALF_CLOSE_TIMEOUT
+        RELAY_MAX_AGE
         RELAY_UNCONNECTED
         RELAY_UNTOUCHED
         RELAY_ABORTED
@@ -56,6 +57,8 @@ cdef extern from "relay.h" nogil:
     struct relay_rules:
         uint64_t idle_ns
         uint64_t half_close_ns
+        uint64_t age_ns
+        uint64_t quiet_ns
         unsigned int keepalive_s
         unsigned int user_timeout_ms
 
@@ -90,6 +93,7 @@ cdef extern from "relay.h" nogil:
     int relay_bell(const relay *relay)
     pair *relay_start(relay *relay, const relay_order *order)
     void relay_abort(relay *relay, pair *pair, relay_reason reason)
+    void relay_part(relay *relay, pair *pair, relay_reason reason)
     void relay_leave(relay *relay, pair *pair, relay_reason reason)
     void relay_flush(relay *relay)
     void relay_hear(relay *relay)
@@ -100,6 +104,7 @@ cdef extern from "relay.h" nogil:
 THREADS_MAX = RELAY_THREADS_MAX
 COMPLETED, CLIENT_RESET, POD_RESET = RELAY_COMPLETED, RELAY_CLIENT_RESET, RELAY_POD_RESET
 IDLE_TIMEOUT, HALF_CLOSE_TIMEOUT = RELAY_IDLE_TIMEOUT, RELAY_HALF_CLOSE_TIMEOUT
+MAX_AGE = RELAY_MAX_AGE
 UNCONNECTED, UNTOUCHED, ABORTED = RELAY_UNCONNECTED, RELAY_UNTOUCHED, RELAY_ABORTED
 
 
@@ -123,10 +128,13 @@ cdef class Service:
 
     cdef relay_service *_service
 
-    def __cinit__(self, double idle_s, double half_close_s, double keepalive_s, double user_timeout_s):
+    def __cinit__(self, double idle_s, double half_close_s, double max_age_s, double quiet_s,
+                  double keepalive_s, double user_timeout_s):
         cdef relay_rules rules
         rules.idle_ns = _ns(idle_s)
         rules.half_close_ns = _ns(half_close_s)
+        rules.age_ns = _ns(max_age_s)
+        rules.quiet_ns = _ns(quiet_s)
         rules.keepalive_s = round(keepalive_s) or keepalive_s > 0
         rules.user_timeout_ms = round(user_timeout_s * 1000)
         self._service = relay_service_open(&rules)
@@ -213,6 +221,10 @@ cdef class Engine:
     def abort(self, Pair pair not None, int reason):
         if pair._pair is not NULL:
             relay_abort(self._relay, pair._pair, <relay_reason>reason)
+
+    def part(self, Pair pair not None, int reason):
+        if pair._pair is not NULL:
+            relay_part(self._relay, pair._pair, <relay_reason>reason)
 
     def leave(self, Pair pair not None, int reason):
         if pair._pair is not NULL:

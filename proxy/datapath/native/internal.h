@@ -45,6 +45,7 @@ struct pair {
     uint64_t moved_at;      /* when a byte or a FIN last came or went */
     uint64_t waiting_since; /* what the pod's answer is measured from: first to the connect, then with a byte */
     uint64_t waited_ns;
+    uint64_t old_at;        /* when to look whether it is at rest, and to end it; UINT64_MAX = never */
     struct link all;   /* among all pairs of its thread */
     struct link ready; /* among those that have something to do */
     struct link timer;
@@ -57,10 +58,12 @@ struct pair {
     enum relay_reason reason; /* why it is over */
     bool connecting; /* until the pod has accepted */
     bool pod_first;
+    bool client_had_last_word;
     int error;
     int given_back; /* the client's descriptor, or -1 */
     int thread;
     enum relay_reason to_abort, to_leave; /* the caller's, who wishes each of them once */
+    enum relay_reason to_part;            /* instead of to_abort, if it is at rest */
     _Atomic int holders; /* the news of its end, and orders under way: who is last frees it */
 };
 
@@ -79,6 +82,7 @@ struct worker {
     bool spin;
     pthread_t thread;
     uint64_t now;           /* as of this turn */
+    uint64_t luck;
     uint64_t usual_wait_ns; /* for events, lately */
     struct link pairs;      /* all that it has */
     struct link ready;      /* those that have something to do */
@@ -114,11 +118,17 @@ int connect_outcome(int fd);          /* the same; EINPROGRESS while it is open 
 uint64_t connect_took(int fd, uint64_t seen_ns);
 void connect_tune(const struct pair *pair); /* with what only a connection that lasts needs */
 
+/* age.c */
+void age_begin(struct worker *worker, struct pair *pair);
+void age_look_again(const struct worker *worker, struct pair *pair); /* soon: it was not at rest */
+bool age_is_at_rest(const struct worker *worker, const struct pair *pair);
+
 /* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
 void pair_begin(struct worker *worker, struct pair *pair);
 void pair_drive(struct worker *worker, struct pair *pair);
 void pair_leave(struct worker *worker, struct pair *pair);
 void pair_expire(struct worker *worker, struct pair *pair);
+void pair_abort(struct worker *worker, struct pair *pair);
 void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason);
 
 #endif

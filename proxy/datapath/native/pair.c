@@ -38,10 +38,22 @@ static uint64_t deadline(const struct pair *pair)
     return limit && limit < UINT64_MAX - pair->moved_at ? pair->moved_at + limit : UINT64_MAX;
 }
 
+static bool may_age(const struct pair *pair)
+{
+    return !pair->connecting && !is_ending(pair);
+}
+
+static uint64_t earlier(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
 static uint64_t next_look(const struct pair *pair)
 {
     uint64_t due = deadline(pair);
-    return pair->tune_at_ns && !pair->connecting && pair->tune_at_ns < due ? pair->tune_at_ns : due;
+    if (pair->tune_at_ns && !pair->connecting)
+        due = earlier(pair->tune_at_ns, due);
+    return may_age(pair) ? earlier(pair->old_at, due) : due;
 }
 
 /* Only after what makes the deadline earlier: when it comes up, a later one is seen. */
@@ -121,6 +133,7 @@ static void count(struct worker *worker, struct side *from, size_t size)
     else if (from->received == 0)
         pair->waiting_since = worker->now;
     from->received += size;
+    pair->client_had_last_word = !is_pod(from);
     pair->moved_at = worker->now;
 }
 
@@ -314,6 +327,7 @@ void pair_begin(struct worker *worker, struct pair *pair)
 {
     pair->client.short_is_not_dry = is_local(pair->client.fd); /* a read stops behind descriptors sent along */
     pair->moved_at = worker->now;
+    age_begin(worker, pair);
     link_append(&worker->pairs, &pair->all);
     int error = pair->connecting ? connect_begin(pair) : 0;
     if (error) {
@@ -366,12 +380,28 @@ void pair_leave(struct worker *worker, struct pair *pair)
     set_timer(worker, pair);
 }
 
+/* At once, or at its next turn. */
+void pair_abort(struct worker *worker, struct pair *pair)
+{
+    if (pair->to_part && age_is_at_rest(worker, pair))
+        finish(worker, pair, pair->to_part, false);
+    else
+        pair->doom = pair->to_abort;
+}
+
 void pair_expire(struct worker *worker, struct pair *pair)
 {
     if (pair->tune_at_ns && !pair->connecting && pair->tune_at_ns <= worker->now) {
         connect_tune(pair);
         pair->tune_at_ns = 0;
     }
+    bool old = may_age(pair) && pair->old_at <= worker->now;
+    if (old && age_is_at_rest(worker, pair)) {
+        finish(worker, pair, RELAY_MAX_AGE, false);
+        return;
+    }
+    if (old)
+        age_look_again(worker, pair);
     if (deadline(pair) > worker->now) {
         set_timer(worker, pair);
         return;

@@ -103,6 +103,7 @@ static struct worker *worker_new(struct relay *relay, int number, bool spin)
     worker->outbox_bell = relay->bell;
     worker->number = number;
     worker->spin = spin;
+    worker->luck = clock_ns() | 1;
     link_init(&worker->pairs);
     link_init(&worker->ready);
     wheel_init(&worker->wheel, clock_ns());
@@ -250,6 +251,13 @@ static void order_end(struct relay *relay, struct note *note, enum relay_reason 
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason)
 {
     order_end(relay, &pair->abort, &pair->to_abort, reason);
+}
+
+void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason)
+{
+    if (!pair->to_abort)
+        pair->to_part = reason;
+    order_end(relay, &pair->abort, &pair->to_abort, RELAY_ABORTED);
 }
 
 void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason)

@@ -24,6 +24,7 @@ enum relay_reason {
     RELAY_POD_RESET,
     RELAY_IDLE_TIMEOUT,
     RELAY_HALF_CLOSE_TIMEOUT,
+    RELAY_MAX_AGE,     /* old, and at rest: by a FIN on both sides */
     RELAY_UNCONNECTED, /* the pod could not be reached: the client's descriptor comes back, `error` says why */
     RELAY_UNTOUCHED,   /* the pod ended it before any byte flowed: the client's descriptor comes back */
     RELAY_ABORTED,     /* this and all above it: by the caller, who may have reasons of his own */
@@ -47,6 +48,8 @@ union relay_address {
 /* What holds for all pairs of one service; 0 = never, or the system's. */
 struct relay_rules {
     uint64_t idle_ns, half_close_ns;      /* without a byte in either direction; the same once a FIN has come */
+    uint64_t age_ns;                      /* a tenth more or less: then ended as soon as it is at rest */
+    uint64_t quiet_ns;                    /* at rest: nothing has moved for so long, no answer is on its way */
     unsigned keepalive_s, user_timeout_ms; /* of the sockets that the relay connects */
 };
 
@@ -83,6 +86,7 @@ struct relay *relay_open(int threads, bool spin); /* NULL: errno says why */
 int relay_bell(const struct relay *relay);        /* readable when there is news */
 struct pair *relay_start(struct relay *relay, const struct relay_order *order); /* NULL: no memory */
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason); /* by a reset on both sides */
+void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason); /* FIN if at rest, or aborted */
 void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason); /* read no more, send, FIN */
 void relay_flush(struct relay *relay); /* hand over all these orders since the last time */
 void relay_hear(struct relay *relay);  /* stop the bell; relay_next() has all news until now */

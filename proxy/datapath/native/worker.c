@@ -113,7 +113,7 @@ static void look_at_timers(struct worker *worker)
 static void end(struct worker *worker, struct pair *pair, enum note_kind how)
 {
     if (!pair->reason && how == NOTE_ABORT)
-        pair->doom = pair->to_abort;
+        pair_abort(worker, pair);
     if (!pair->reason && how == NOTE_LEAVE)
         pair_leave(worker, pair);
     if (!pair->reason)

@@ -138,6 +138,7 @@ struct end {
     size_t has, sent, received;
     bool resets;         /* instead of its FIN, perhaps before all is said */
     bool waits;          /* with its FIN, for the other's */
+    bool lingers;        /* with its FIN, for long */
     bool finished;       /* it has sent its FIN */
     bool cut;            /* it has sent a reset */
     bool heard_fin, heard_reset;
@@ -150,6 +151,8 @@ struct session {
     bool aborted;  /* or it will be */
     bool left;     /* likewise, gently */
     bool quick;    /* of the service with short timeouts */
+    bool ages;     /* of that with short lives */
+    bool parted;   /* aborted, unless it is at rest */
     bool refuses;  /* its first pod is not there any more */
     int door;      /* where its pod listens, and the engine connects to; or -1 */
     int twin;      /* a second descriptor of a socket of the engine's, as a child process has them; or -1 */
@@ -159,8 +162,8 @@ struct session {
 
 static struct session sessions[AT_ONCE];
 static struct relay *relay;
-static struct relay_service *patient, *impatient;
-static long begun, wanted, again, by_reason[RELAY_ABORTED + 2];
+static struct relay_service *patient, *impatient, *mortal;
+static long begun, wanted, again, by_reason[RELAY_ABORTED + 3];
 static uint64_t bytes, told_to_pods, told_from_pods;
 static bool moved;
 
@@ -247,7 +250,7 @@ static void say(struct end *end)
         return;
     }
     if (end->sent == end->has) {
-        if (!end->resets && (end->heard_fin || !end->waits) && once_in(2)) {
+        if (!end->resets && (end->heard_fin || !end->waits) && once_in(end->lingers ? 200 : 2)) {
             shutdown(end->fd, SHUT_WR);
             end->finished = moved = true;
         }
@@ -316,8 +319,11 @@ static void start(struct session *session, int client)
         .prefix = (const char *)table + (session->client.place + TABLE - ahead) % TABLE,
         .prefix_size = ahead,
     };
+    if (session->ages)
+        order.service = mortal;
     end_init(&session->pod);
     session->pod.waits = !session->client.waits && once_in(3);
+    session->client.lingers = session->pod.lingers = session->ages || session->parted;
     if (session->refuses || (!session->leaves && once_in(2)))
         expect(session, &order);
     else
@@ -340,6 +346,8 @@ static void begin(struct session *session)
     session->refuses = !session->leaves && once_in(8);
     session->aborted = once_in(25);
     session->left = once_in(25);
+    session->parted = once_in(25);
+    session->ages = !session->quick && once_in(8);
     end_init(&session->client);
     session->client.waits = once_in(3);
     session->client.ahead = once_in(2) ? 0 : 1 + draw() % 200;
@@ -373,6 +381,8 @@ static void live_on(struct session *session)
         relay_abort(relay, session->pair, RELAY_ABORTED);
     if (!session->reason && session->left && once_in(200))
         relay_leave(relay, session->pair, RELAY_ABORTED + 1);
+    if (!session->reason && session->parted && once_in(200))
+        relay_part(relay, session->pair, RELAY_ABORTED + 2);
     if (session->reason && session->twin >= 0 && once_in(20)) {
         close(session->twin);
         session->twin = -1;
@@ -383,7 +393,8 @@ static void live_on(struct session *session)
 static void check_whole(const struct session *session, const struct end *end, const struct end *other)
 {
     bool whole = end->received == other->sent + other->ahead && !other->cut;
-    bool ended_by_relay = session->reason == RELAY_IDLE_TIMEOUT || session->reason == RELAY_ABORTED + 1;
+    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 2;
+    bool ended_by_relay = at_rest || session->reason == RELAY_IDLE_TIMEOUT || session->reason == RELAY_ABORTED + 1;
     if (end->heard_fin && !ended_by_relay && !whole)
         fail("half a stream looks whole");
 }
@@ -392,7 +403,8 @@ static bool may_end_early(const struct session *session)
 {
     bool resets = session->client.resets || session->pod.resets || session->leaves;
     bool no_memory = starved && session->reason == RELAY_ABORTED;
-    return resets || session->aborted || session->left || session->quick || no_memory;
+    bool by_us = session->aborted || session->left || session->parted;
+    return resets || by_us || session->quick || session->ages || no_memory;
 }
 
 static void check(const struct session *session)
@@ -404,6 +416,12 @@ static void check(const struct session *session)
     if (news->to_pod > client->sent || news->from_pod > pod->sent || pod->received > news->to_pod + client->ahead ||
         client->received > news->from_pod)
         fail("wrong count");
+    /* Nothing is under way when one ends at rest: what was read has been taken. What is said at that very moment is
+     * lost, and its end hears a reset. */
+    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 2;
+    if (at_rest && ((client->heard_fin && client->received != news->from_pod) ||
+                    (pod->heard_fin && pod->received != news->to_pod)))
+        fail("not at rest when it ended");
     if (session->reason == RELAY_COMPLETED) {
         bool all = client->received == pod->has && pod->received == client->has + client->ahead;
         /* a pod that left first may have closed before it heard */
@@ -474,11 +492,13 @@ static void hear_relay(void)
 /* What the services count, while they count and when all is over. */
 static void check_counts(bool over)
 {
-    uint64_t to_pods, from_pods, more_to_pods, more_from_pods;
-    relay_service_moved(patient, &to_pods, &from_pods);
-    relay_service_moved(impatient, &more_to_pods, &more_from_pods);
-    to_pods += more_to_pods;
-    from_pods += more_from_pods;
+    struct relay_service *services[] = { patient, impatient, mortal };
+    uint64_t to_pods = 0, from_pods = 0, more_to_pods, more_from_pods;
+    for (int i = 0; i < 3; i++) {
+        relay_service_moved(services[i], &more_to_pods, &more_from_pods);
+        to_pods += more_to_pods;
+        from_pods += more_from_pods;
+    }
     if (to_pods < told_to_pods || from_pods < told_from_pods)
         fail("a service counts less than its connections");
     if (over && (to_pods > told_to_pods || from_pods > told_from_pods))
@@ -535,6 +555,7 @@ static void stop(void)
     relay_close(relay);
     relay_service_close(patient);
     relay_service_close(impatient);
+    relay_service_close(mortal);
     for (int i = 0; i < AT_ONCE; i++) {
         close(sessions[i].client.fd);
         close(sessions[i].pod.fd);
@@ -553,10 +574,12 @@ int main(int count, char **arguments)
         table[i] = table[i + TABLE] = (unsigned char)draw();
     struct relay_rules never = { .keepalive_s = 30 };
     struct relay_rules soon = { .idle_ns = UINT64_C(40000000), .half_close_ns = UINT64_C(20000000) };
+    struct relay_rules aging = { .age_ns = UINT64_C(20000000), .quiet_ns = UINT64_C(1000000) };
+    mortal = relay_service_open(&aging);
     patient = relay_service_open(&never);
     impatient = relay_service_open(&soon);
     relay = relay_open(atoi(arguments[3]), atoi(arguments[4]));
-    if (relay == NULL || patient == NULL || impatient == NULL)
+    if (relay == NULL || patient == NULL || impatient == NULL || mortal == NULL)
         fail("relay_open");
     uint64_t last = now_ns();
     while (any()) {
@@ -572,7 +595,7 @@ int main(int count, char **arguments)
     stop();
     printf("%ld sessions, %llu bytes, none wrong; %ld given back, %ld times no memory; by reason:", begun,
            (unsigned long long)bytes, again, (long)starved);
-    for (int i = 1; i < RELAY_ABORTED + 2; i++)
+    for (int i = 1; i < RELAY_ABORTED + 3; i++)
         printf(" %ld", by_reason[i]);
     printf("\n");
     return 0;

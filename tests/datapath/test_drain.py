@@ -1,0 +1,106 @@
+"""When the process may end after it was asked to, and what it says meanwhile."""
+
+import asyncio
+import logging
+
+import pytest
+
+from proxy.datapath.drain import Drain
+from proxy.datapath.listener import Slots
+from tests.support.virtual import LoopClock, in_virtual_time
+
+START = 1000.0  # what a loop in virtual time shows at first
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - START
+
+
+class Draining:
+    """A drain under way, of a process with so many connections open."""
+
+    def __init__(self, used: int, timeout_s: float = 25.0, quiet_s: float = 1.0) -> None:
+        clock = LoopClock()
+        self.slots = Slots(100, clock)
+        for _ in range(used):
+            self.slots.take()
+        self.drain = Drain(self.slots, timeout_s, quiet_s, clock)
+        self.task = asyncio.create_task(self.drain.run())
+
+    async def ends(self) -> float:
+        """When it does."""
+        await self.task
+        return now()
+
+
+def test_nobody_is_there() -> None:
+    """Nothing happens before it is asked for; then it ends once nobody has come for the quiet time."""
+
+    async def test() -> None:
+        it = Draining(0)
+        await asyncio.sleep(10)
+        assert not it.task.done()
+        assert it.drain.progress == ""
+        it.drain.ask()
+
+        assert await it.ends() == pytest.approx(11, abs=0.2)
+
+    in_virtual_time(test())
+
+
+def test_until_the_last_one_has_left() -> None:
+    """While a connection is open it goes on, and a second after the last one has ended."""
+
+    async def test() -> None:
+        it = Draining(1)
+        it.drain.ask()
+        await asyncio.sleep(10)
+        it.slots.release()
+        await asyncio.sleep(0.5)
+        it.slots.take()  # one more came
+        await asyncio.sleep(2)
+        it.slots.release()
+
+        assert await it.ends() == pytest.approx(13.5, abs=0.2)
+
+    in_virtual_time(test())
+
+
+def test_the_latest_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Its time is over whoever is left; how many are is said every few seconds, and to whoever asks."""
+    caplog.set_level(logging.INFO)
+
+    async def test() -> None:
+        it = Draining(3, timeout_s=12.0)
+        it.drain.ask()
+        await asyncio.sleep(3)
+        assert it.drain.progress == "draining, 3 connections open, 9 s left"
+        it.slots.release()
+        it.drain.ask()  # for the second time: it has no more time for that
+
+        assert await it.ends() == pytest.approx(12, abs=0.2)
+
+    in_virtual_time(test())
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "draining, 3 connections open, 12 s left, still accepting",
+        "draining, 2 connections open, 7 s left",
+        "draining, 2 connections open, 2 s left",
+        "ending: 2 connections still open: those at rest are closed, the others reset",
+    ]
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_at_once(asked_before: bool) -> None:
+    """Whoever is in a hurry need not wait, drain or not."""
+
+    async def test() -> None:
+        it = Draining(3)
+        if asked_before:
+            it.drain.ask()
+        await asyncio.sleep(2)
+        it.drain.ask_at_once()
+
+        assert await it.ends() == pytest.approx(2, abs=0.01)
+
+    in_virtual_time(test())
