@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from asyncio import CancelledError
+from asyncio import Task
 from collections.abc import Callable
 from typing import Any
 
@@ -69,7 +69,7 @@ class Sessions:
         if self.key_of is None and not self.headers.accepts:
             session.try_next()
         else:
-            spawn(session.prepare(), name=self.settings.name)
+            spawn(session.prepare(), name=self.settings.name).add_done_callback(session.prepared)
 
 
 class Session:
@@ -99,14 +99,16 @@ class Session:
             await self._hear()
         except HeadwayError as error:
             self._fail(error)
-        except CancelledError:
-            self._fail(CutOff("the process ended while it waited"))
-            raise
-        except BaseException:
+        except Exception:
             self._fail(HeadwayError(FAULT))
             raise
         else:
             self.try_next()
+
+    def prepared(self, task: Task[None]) -> None:
+        """One that is cancelled before its first step hears nothing of it: the connection ends here."""
+        if task.cancelled():
+            self._fail(CutOff("the process ended while it waited"))
 
     async def _hear(self) -> None:
         """Who the client is, and what says which pod it goes to."""

@@ -160,7 +160,8 @@ def test_only_a_probe_of_the_port(caplog: pytest.LogCaptureFixture) -> None:
     assert "headway.access" not in {record.name for record in caplog.records}
 
 
-def test_cut_off_while_it_is_waited_for() -> None:
+@pytest.mark.parametrize("pause_s", [None, 0.05])
+def test_cut_off_while_it_is_waited_for(pause_s: float | None) -> None:
     """A session that is ended before its header has come resets its client and keeps nothing."""
 
     async def test() -> None:
@@ -168,7 +169,7 @@ def test_cut_off_while_it_is_waited_for() -> None:
             scene = Scene([pod.address], **ACCEPT)
             async with scene.client() as (peer, _):
                 await peer.send(b"PROXY ")
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(pause_s or 0)  # before its first step, or after
                 scene.cut_off()
 
                 assert await peer.was_reset()
