@@ -50,9 +50,10 @@ class Slots:
     def release(self) -> None:
         self.used -= 1
         self.changed_at = self.clock.now()
-        waiting, self._waiting = self._waiting, []
-        for resume in waiting:
-            resume()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for resume in waiting:
+                resume()
 
     def when_free(self, resume: Callable[[], None]) -> None:
         """Call `resume` once, when a slot is free again."""

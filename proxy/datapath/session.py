@@ -154,26 +154,29 @@ class Session:
 
     def _take(self) -> bool:
         """Take the next endpoint; whether there is one with room."""
-        now = self._under.clock.now()
-        if now >= self._deadline - WORTH_TRYING_S:
+        under, deadline = self._under, self._deadline
+        left_s = deadline - under.clock.now()
+        if left_s <= WORTH_TRYING_S:
             raise NoEndpoint("none was known in time")
-        if not self._under.pool.members:
+        if not under.pool.active:
             return False
         try:
-            lease = self._lease = self._under.pool.lease(self._tried, self._key)
+            lease = self._lease = under.pool.lease(self._tried, self._key)
         except AllFull:
             return False
-        self._under.counters.retries += bool(self._tried)
-        self._tried += (lease.endpoint,)
+        if self._tried:
+            under.counters.retries += 1
+        endpoint = lease.endpoint
+        self._tried += (endpoint,)
         self._timed = False
-        self._under.relay.start(
+        under.relay.start(
             self._client,
             lease.address,
             self,
-            connect_within_s=min(self._under.connect_timeout_s, self._deadline - now),
-            retry_before=self._deadline,
-            owner=lease.endpoint,
-            prefix=self._under.headers.for_pod(self._client, self._header),
+            connect_within_s=min(under.connect_timeout_s, left_s),
+            retry_before=deadline,
+            owner=endpoint,
+            prefix=under.headers.for_pod(self._client, self._header),
         )
         self._client = -1
         return True
@@ -181,19 +184,20 @@ class Session:
     # --- what the relay tells -------------------------------------------------------------------
 
     def answered(self, connect_s: float, waited_s: float) -> None:
-        assert self._lease is not None
-        self._note_connect(connect_s)
-        self._lease.succeeded(waited_s)
+        lease = self._lease
+        assert lease is not None
+        if connect_s:
+            self._note_connect(lease, connect_s)
+        lease.succeeded(waited_s)
 
     def ended(self, end: End) -> None:
         self._guarded(self._go_on, end)
 
-    def _note_connect(self, connect_s: float) -> None:
-        if connect_s and not self._timed and self._lease is not None:
-            self._timed = True
-            self._under.counters.connect_seconds.observe(connect_s)
-            if self._under.clock.now() < self._deadline:  # else it says nothing of the pod as it is now
-                self._lease.connected(connect_s)
+    def _note_connect(self, lease: Lease, connect_s: float) -> None:
+        self._timed = True
+        self._under.counters.connect_seconds.observe(connect_s)
+        if self._under.clock.now() < self._deadline:  # else it says nothing of the pod as it is now
+            lease.connected(connect_s)
 
     def _go_on(self, end: End) -> None:
         """After a failed connect to the next endpoint, if that may be.
@@ -203,13 +207,14 @@ class Session:
         """
         lease, self._client = self._lease, end.client
         assert lease is not None
-        self._note_connect(end.connect_s)
+        if end.connect_s and not self._timed:
+            self._note_connect(lease, end.connect_s)
         if end.error is None:
             if load.is_unanswered(end.to_pod, end.from_pod, end.pod_first):
                 lease.unanswered()
             if end.reason is EndReason.COMPLETED:
                 lease.succeeded()
-            self._finish(end.reason, _who_ended(end), end)
+            self._finish(end.reason, end)
             return
         error = self._fault(end.error, lease)
         self._failures += (error,)
@@ -242,15 +247,14 @@ class Session:
         if self._client >= 0:
             reset(self._client)
             self._client = -1
-        by = "client" if error.source == "client" else "proxy"
-        self._finish(error.reason, by, detail=str(error))
+        self._finish(error.reason, error)
 
     def _release(self) -> None:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
 
-    def _finish(self, outcome: str, ended_by: str, end: End | None = None, detail: str = "") -> None:
+    def _finish(self, outcome: str, how: End | HeadwayError) -> None:
         if self._over:  # and what followed has failed
             return
         self._over = True
@@ -264,12 +268,13 @@ class Session:
         settings = self._under.settings
         if access.is_wanted(outcome, settings.access_log):
             label = self._tried[-1].label if self._tried else ""
-            moved = (0, 0) if end is None else (end.to_pod, end.from_pod)
-            record = AccessRecord(settings.name, outcome, label, len(self._tried), *moved, ended_by, detail)
+            record = AccessRecord(settings.name, outcome, label, len(self._tried), *_ended(how))
             access.write(record, seconds, settings.access_log)
 
 
-def _who_ended(end: End) -> str:
-    if end.reason in BY_PROXY:
-        return "proxy"
-    return "pod" if end.pod_first else "client"
+def _ended(how: End | HeadwayError) -> tuple[int, int, str, str]:
+    """Bytes to and from the pod, who ended it, and what there is to say."""
+    if isinstance(how, HeadwayError):
+        return 0, 0, "client" if how.source == "client" else "proxy", str(how)
+    by = "proxy" if how.reason in BY_PROXY else "pod" if how.pod_first else "client"
+    return how.to_pod, how.from_pod, by, ""

@@ -46,7 +46,7 @@ _MOVES: dict[tuple[Status, bool], tuple[Status, str]] = {
 
 def cleared(health: Health) -> Health:
     """After a connection that showed what a check would have: the failed ones before it count no more."""
-    return Health(health.status) if health.usable else health
+    return Health(health.status) if health.streak and health.usable else health
 
 
 def observe(health: Health, passed: bool, rule: HealthRule) -> Health:

@@ -3,7 +3,10 @@
 from types import TracebackType
 from typing import Protocol
 
+import msgspec
+
 from proxy.errors import ConnectError
+from proxy.model import Address
 from proxy.policy.endpoint import Endpoint
 
 
@@ -17,22 +20,19 @@ class Owner(Protocol):
     def release(self, lease: "Lease") -> None: ...
 
 
-class Lease:
+class Lease(msgspec.Struct, eq=False):
     """Whoever takes it releases it, on every path; as a context, at the block's end.
 
     Before that one of succeeded, failed, or neither: the client left before the pod showed what it is.
     """
 
-    __slots__ = ("_owner", "address", "connect_s", "endpoint", "probe_since", "reported", "taken_at")
-
-    def __init__(self, owner: Owner, endpoint: Endpoint, taken_at: float, probe_since: float | None) -> None:
-        self._owner = owner
-        self.taken_at = taken_at
-        self.reported = False
-        self.endpoint = endpoint
-        self.address = endpoint.address  # the one of its addresses to connect to
-        self.connect_s: float | None = None
-        self.probe_since = probe_since  # when this is the connection that probes it
+    owner: Owner
+    endpoint: Endpoint
+    address: Address  # the one of its addresses to connect to
+    taken_at: float
+    probe_since: float | None = None  # when this is the connection that probes it
+    connect_s: float | None = None
+    reported: bool = False
 
     def __enter__(self) -> "Lease":
         return self
@@ -40,26 +40,26 @@ class Lease:
     def connected(self, seconds: float) -> None:
         """The pod took the connection, after so long."""
         self.connect_s = seconds
-        self._owner.connected(self)
+        self.owner.connected(self)
 
     def succeeded(self, waited_s: float | None = None) -> None:
         """The pod's first byte came, `waited_s` after the client's; or the connection ended well without."""
         if not self.reported:
             self.reported = True
-            self._owner.connection_succeeded(self, waited_s)
+            self.owner.connection_succeeded(self, waited_s)
 
     def unanswered(self) -> None:
         """The pod ended it without a byte, after its client had sent some. Beside how it ended."""
-        self._owner.connection_unanswered(self)
+        self.owner.connection_unanswered(self)
 
     def failed(self, error: ConnectError) -> None:
         """Only a fault of the pod's counts; any other proves nothing, as if the client had left."""
         if not self.reported and error.source == "upstream":
             self.reported = True
-            self._owner.connection_failed(self, error)
+            self.owner.connection_failed(self, error)
 
     def release(self) -> None:
-        self._owner.release(self)
+        self.owner.release(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

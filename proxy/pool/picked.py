@@ -1,6 +1,6 @@
 """What there is to say of the last picks, for people who ask why. Noted cheaply, told in full later."""
 
-from typing import NamedTuple
+import msgspec
 
 from proxy.policy.endpoint import Endpoint
 from proxy.pool.tiers import Chosen, Field
@@ -8,7 +8,7 @@ from proxy.pool.tiers import Chosen, Field
 LENGTH = 100
 
 
-class Picked(NamedTuple):
+class Picked(msgspec.Struct, frozen=True):
     """One pick: `chosen` from `field`, after `tried` had failed."""
 
     at: float

@@ -6,6 +6,8 @@ Everything here runs between two awaits.
 from collections import deque
 from collections.abc import Callable, Collection, Sequence, Set
 
+from msgspec.structs import replace
+
 from proxy.config import HealthCheck, ServiceSettings
 from proxy.errors import AllFull, ConnectError, NoEndpoint
 from proxy.model import Answer, Clock, Identity, Rng
@@ -188,8 +190,12 @@ class Pool:
     def lease(self, tried: Collection[Endpoint], key: int = 0) -> Lease:
         """A lease on the best endpoint that is not among `tried`. Raises AllFull or NoEndpoint."""
         now = self._clock.now()
-        self._snapshots.refresh(now)
-        chosen = self._pick(PickInfo(tried, now, self._rng, key))
+        snapshots = self._snapshots
+        snapshots.refresh(now)
+        info = PickInfo(tried, now, self._rng, key)
+        chosen = (
+            (tried and self._pick_again(info)) or snapshots.pick(info, self._full) or self._pick_last(info)
+        )
         if chosen is None and self._full and any(_is_left(each, tried) for each in self._full):
             raise AllFull(f"each has {self._most} connections")
         if not tried:
@@ -197,7 +203,7 @@ class Pool:
         if chosen is None:
             raise NoEndpoint(f"{len(tried)} of {len(self.members)} endpoints tried")
         endpoint = chosen.pick.endpoint
-        self.picked.append(Picked(now, tuple(tried), chosen, self.tiers.field))
+        self.picked.append(Picked(now, tuple(tried), chosen, snapshots.tiers.field))
         probe_since = self._begin_probe(endpoint, now) if endpoint.on_probation else None
         endpoint.in_flight += 1
         endpoint.picks += 1
@@ -206,29 +212,29 @@ class Pool:
         if endpoint.recent_picks is None:
             endpoint.recent_picks = SlidingCount(*MINUTE_SLOTS)
         endpoint.recent_picks.add(now)
-        return Lease(self, endpoint, now, probe_since)
+        return Lease(self, endpoint, endpoint.address, now, probe_since)
 
-    def _pick(self, info: PickInfo) -> Chosen | None:
+    def _pick_again(self, info: PickInfo) -> Chosen | None:
         """A retry goes to an endpoint that proved itself when it was last used, if one is left; else to one
         that nothing speaks against, from outside the subset if need be: not to the next of those that fail.
         """
-        if info.tried:
-            left = [each for each in self.active if each not in info.tried]
-            if chosen := self._pick_of([each for each in left if each.proven], info):
-                return chosen
-            if chosen := self._pick_of([each for each in left if not each.failing], info):
-                return chosen
-            if chosen := self._stand_in({*info.tried, *self._full}):
-                return chosen
-        chosen = self._snapshots.pick(info, self._full)
-        if chosen is None and not any(_is_left(each, info.tried) for each in self._full if not each.standby):
-            return self._stand_in({*info.tried, *self._full})
-        return chosen
+        left = [each for each in self.active if each not in info.tried]
+        return (
+            self._pick_of([each for each in left if each.proven], info)
+            or self._pick_of([each for each in left if not each.failing], info)
+            or self._stand_in({*info.tried, *self._full})
+        )
+
+    def _pick_last(self, info: PickInfo) -> Chosen | None:
+        """Nobody in use is left: one from outside the subset, unless those left are only full."""
+        if any(_is_left(each, info.tried) for each in self._full if not each.standby):
+            return None
+        return self._stand_in({*info.tried, *self._full})
 
     def _pick_of(self, wanted: Sequence[Endpoint], info: PickInfo) -> Chosen | None:
         if not wanted:
             return None  # a picker may have to look at all it knows to find that out
-        return self._snapshots.pick(info._replace(tried=set(self.active).difference(wanted)), self._full)
+        return self._snapshots.pick(replace(info, tried=set(self.active).difference(wanted)), self._full)
 
     def _begin_probe(self, endpoint: Endpoint, now: float) -> float:
         """This connection shows what an ejected endpoint is worth; nobody else goes there meanwhile."""

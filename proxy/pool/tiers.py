@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from proxy.model import Identity, Rng
 from proxy.policy import slow_start
 from proxy.policy.endpoint import Endpoint
@@ -46,7 +49,7 @@ class Field(NamedTuple):
     panic: str = ""
 
 
-class Chosen(NamedTuple):
+class Chosen(msgspec.Struct, frozen=True):
     tier: int
     pick: Pick
 
@@ -122,8 +125,8 @@ class Tiers:
             if pick is None:
                 continue
             if full and pick.endpoint in full:
-                pick = picker.pick(info._replace(tried={*info.tried, *full}))
-            return pick and Chosen(tier, pick)
+                pick = picker.pick(replace(info, tried={*info.tried, *full}))
+            return None if pick is None else Chosen(tier, pick)
         return None
 
 

@@ -96,12 +96,14 @@ class Verdicts:
 
     def connected(self, endpoint: Endpoint, taken_at: float, connect_s: float) -> bool:
         """A pod took a connection that began then after `connect_s`; whether that was in good time."""
-        error = SlowConnect(f"after {connect_s:.3g} s")
-        slow = self._is_slow(endpoint, connect_s) and self._is_news(endpoint, taken_at, error)
+        slow = connect_s >= suspicion.SLOW_S and self._is_slow(endpoint, connect_s)
         endpoint.connect_s = connect_s
-        if slow:
+        if not slow:
+            return True
+        error = SlowConnect(f"after {connect_s:.3g} s")
+        if news := self._is_news(endpoint, taken_at, error):
             self._blame(endpoint, error)
-        return not slow
+        return not news
 
     def succeeded(self, endpoint: Endpoint, taken_at: float, answer_s: float | None) -> None:
         """A connection that began at `taken_at` worked; the pod's first byte came after `answer_s`."""
@@ -144,8 +146,6 @@ class Verdicts:
         return began >= self._well_from and endpoint.is_news(began, error.checkable)
 
     def _is_slow(self, endpoint: Endpoint, connect_s: float) -> bool:
-        if connect_s < suspicion.SLOW_S:
-            return False
         if (now := self._clock.now()) >= self._usual_until:
             self._usual, self._usual_until = suspicion.usual(self._pool.active), now + USUAL_LASTS_S
         return suspicion.is_slow(connect_s, endpoint, self._usual)

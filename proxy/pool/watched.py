@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.pickers import Factory, Pick, Picker, PickInfo
@@ -57,7 +59,7 @@ class Watched:
         if not problem:
             return pick
         instead = self._instead.pick(info)
-        return instead and instead._replace(note=self._watch.tell(problem, error))
+        return instead and replace(instead, note=self._watch.tell(problem, error))
 
     def _problem(self, pick: object, info: PickInfo) -> str:
         """Why this cannot be used; nothing if it can. That none is left to be found may be no mistake."""

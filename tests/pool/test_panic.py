@@ -227,8 +227,9 @@ def test_a_subset_grows_before_it_doubts() -> None:
     dead = stage.numbers(stage.pool.active)
     for _ in range(3):
         for number in dead:
-            with Lease(stage.pool, stage.pod(number), stage.clock.now(), None) as lease:
-                stage.pod(number).in_flight += 1
+            pod = stage.pod(number)
+            with Lease(stage.pool, pod, pod.address, stage.clock.now()) as lease:
+                pod.in_flight += 1
                 lease.failed(Refused())
 
     assert len([each for each in stage.pool.active if each.usable]) == 3

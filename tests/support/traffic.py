@@ -21,7 +21,7 @@ def picked(
 ) -> Endpoint | None:
     """The endpoint of one connection, if there is any."""
     pick = picker.pick(some_info(rng, tried, now))
-    return pick and pick.endpoint
+    return None if pick is None else pick.endpoint
 
 
 def picks(

@@ -3,7 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate, compress
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from proxy.model import Rng
 from proxy.policy.endpoint import Endpoint
@@ -11,7 +13,7 @@ from proxy.policy.endpoint import Endpoint
 TIE = 1 + 1e-9  # loads no further apart are equal: rounding hides that 3 on 0.3 are as many as 1 on 0.1
 
 
-class PickInfo(NamedTuple):
+class PickInfo(msgspec.Struct, frozen=True):
     """What is known of the connection that needs an endpoint.
 
     `tried`: endpoints that failed it already. `now`: seconds on a monotonic clock. `key`: whatever HASH_KEY
@@ -24,7 +26,7 @@ class PickInfo(NamedTuple):
     key: int = 0
 
 
-class Pick(NamedTuple):
+class Pick(msgspec.Struct, frozen=True):
     """The endpoint, and for those who ask why: `scores` of all that were compared, the lower the better."""
 
     endpoint: Endpoint

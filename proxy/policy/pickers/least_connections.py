@@ -26,12 +26,12 @@ class LeastConnections:
         lots = self._lots.untried(info.tried)
         if not lots.endpoints:
             return None
-        return self._ration.pick(lots, lambda left: _least_busy(left, info.rng))
+        return self._ration.pick(lots, _least_busy, info)
 
 
-def _least_busy(lots: Lots, rng: Rng) -> Pick:
+def _least_busy(lots: Lots, info: PickInfo) -> Pick:
     """One drawn by weight, unless another is no busier even with one more: then the least busy of all."""
-    first = lots.draw(rng)
+    first = lots.draw(info.rng)
     limit = lots.load(first)
     if not limit:
         return Pick(lots.endpoints[first], ((lots.endpoints[first], limit),))
@@ -44,6 +44,6 @@ def _least_busy(lots: Lots, rng: Rng) -> Pick:
     level = fewest * TIE if lots.weights else fewest
     # Always taking the first of them sends every quiet client to the same pod (caddy#5609).
     best = [index for index, load in enumerate(with_one) if load <= level]
-    taken = best[int(rng.random() * len(best))]
+    taken = best[int(info.rng.random() * len(best))]
     shown = {taken, first, *best[: SHOWN - 2]}
     return Pick(lots.endpoints[taken], tuple([(lots.endpoints[each], lots.load(each)) for each in shown]))

@@ -27,13 +27,14 @@ class P2C:
         lots = self._lots.untried(info.tried)
         if not lots.endpoints:
             return None
-        return self._ration.pick(lots, lambda left: _of_two(left, info.rng))
+        return self._ration.pick(lots, _of_two, info)
 
 
-def _of_two(lots: Lots, rng: Rng) -> Pick:
+def _of_two(lots: Lots, info: PickInfo) -> Pick:
     if len(lots.endpoints) < 2:
         return Pick(lots.endpoints[0])
-    return less_busy(lots, *lots.draw_two(rng))
+    first, second = lots.draw_two(info.rng)
+    return less_busy(lots, first, second)
 
 
 def less_busy(lots: Lots, first: int, second: int, note: str = "") -> Pick:

@@ -34,7 +34,7 @@ class PeakEwma:
         lots = self._lots.untried(info.tried)
         if not lots.endpoints:
             return None
-        return self._ration.pick(lots, lambda left: _cheaper(left, info))
+        return self._ration.pick(lots, _cheaper, info)
 
 
 def _cheaper(lots: Lots, info: PickInfo) -> Pick:

@@ -9,8 +9,10 @@ The generic cell rate algorithm (ITU-T I.371), with a clock that moves on by one
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers.base import Lots, Pick
+from proxy.policy.pickers.base import Lots, Pick, PickInfo
 
 MOST = 2.0  # times its share: what drawing two gives a pod on average at most
 BURST = 5  # picks in a row when it had fewer before: in simulations least_connections is as even as without
@@ -48,14 +50,14 @@ class Ration:
         self._due[endpoint] = max(self._due.get(endpoint, 0.0), self._clock) + self._again[endpoint]
         self._clock += 1.0
 
-    def pick(self, lots: Lots, choose: Callable[[Lots], Pick]) -> Pick:
+    def pick(self, lots: Lots, choose: Callable[[Lots, PickInfo], Pick], info: PickInfo) -> Pick:
         """The one of `lots` that `choose` takes, or one of the others if it had twice its share."""
-        pick = choose(lots)
+        pick = choose(lots, info)
         if not self.allows(pick.endpoint):
             others = lots.only([self.allows(each) for each in lots.endpoints])
             if others.endpoints:
                 note = f"{pick.endpoint.label} was preferred, but had twice its share"
-                pick = choose(others)._replace(note=note)
+                pick = replace(choose(others, info), note=note)
         self.take(pick.endpoint)
         return pick
 
