@@ -76,10 +76,6 @@ class NativeEngine:
         self._engine.part(pair, CODES[reason])
         self._send_soon()
 
-    def leave(self, pair: Pair, reason: EndReason) -> None:
-        self._engine.leave(pair, CODES[reason])
-        self._send_soon()
-
     def close(self) -> None:
         """Reset every connection, and end the threads."""
         self._closed = True
@@ -149,10 +145,6 @@ class NativeRelay:
         for pair in self._pairs:
             self._engine.part(pair, reason)
         self._engine.send()
-
-    def leave(self, pair: Pair, reason: EndReason) -> None:
-        """End it by a FIN on both sides, once what was read is sent. What comes meanwhile is not read."""
-        self._engine.leave(pair, reason)
 
     def heard_end(
         self,

@@ -3,12 +3,10 @@
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -18,13 +16,11 @@ from proxy.model import EndReason
 from proxy.observe.counters import ServiceCounters
 from tests.datapath.peers import Peer, connected
 from tests.datapath.relays import NEVER, TUNING, Bench, native
-from tests.support import run, until
-from tests.support.virtual import Loopback
+from tests.support import run
 
 if not is_built():
     pytest.skip(NOT_BUILT, allow_module_level=True)
 
-from proxy.datapath.native._relay import Pair
 from proxy.datapath.relay_native import NativeEngine, NativeRelay
 
 
@@ -48,45 +44,25 @@ class Begun:
     counters: ServiceCounters
     client: Peer
     pod: Peer
-    pair: Pair
-    in_the_way: int  # bytes on their way to the pod that are not the relay's
 
 
 @asynccontextmanager
 async def begun(
     on_end: Callable[[End], None],
     on_pod_byte: Callable[[float], None] = print,
-    *,
-    pod_takes_nothing: bool = False,
 ) -> AsyncIterator[Begun]:
     counters = ServiceCounters()
     relay = native(NEVER, counters)
     assert isinstance(relay, NativeRelay)
-    (far_client, client), (far_pod, pod) = connected(), connected(16 << 10 if pod_takes_nothing else 0)
-    in_the_way = fill(pod) if pod_takes_nothing else 0
-    pair = relay.start(
-        client.detach(), pod, Callbacks(on_pod_byte, on_end), connect_within_s=60.0, retry_before=0.0
-    )
+    (far_client, client), (far_pod, pod) = connected(), connected()
+    relay.start(client.detach(), pod, Callbacks(on_pod_byte, on_end), connect_within_s=60.0, retry_before=0.0)
     assert pod.fileno() == -1
     try:
-        yield Begun(relay, counters, far_client, far_pod, pair, in_the_way)
+        yield Begun(relay, counters, far_client, far_pod)
     finally:
         relay.abort()
         far_client.close()
         far_pod.close()
-
-
-def fill(sock: socket.socket) -> int:
-    """Send until the kernel takes no more, with nothing under way that would make room; how much it took."""
-    taken, before = 0, -1
-    with Loopback.on_one_cpu() as loopback:
-        while taken > before:
-            before = taken
-            with suppress(BlockingIOError):
-                while True:
-                    taken += sock.send(b"_" * 1024)
-            loopback.settle()
-    return taken
 
 
 def test_without_a_task() -> None:
@@ -110,49 +86,6 @@ def test_without_a_task() -> None:
             await over.wait()
 
         assert heard == ["first byte", End(EndReason.COMPLETED, 0, 7, False)]
-
-    run(test())
-
-
-def test_leave_when_quiet() -> None:
-    """A quiet connection can be ended without a reset on either side."""
-
-    async def test() -> None:
-        ends: asyncio.Queue[End] = asyncio.Queue()
-        async with begun(ends.put_nowait) as it:
-            await it.client.send(b"hello")
-            assert await it.pod.receive(5) == b"hello"
-            it.relay.leave(it.pair, EndReason.IDENTITY_CHANGED)
-            it.relay.leave(it.pair, EndReason.ABORTED)  # it is leaving already
-
-            assert await ends.get() == End(EndReason.IDENTITY_CHANGED, 5, 0, False)
-            for peer in (it.client, it.pod):
-                assert not await peer.was_reset()
-
-    run(test())
-
-
-def test_leave_with_bytes_in_hand() -> None:
-    """What a slow reader has not taken yet still reaches it before the end."""
-
-    async def test() -> None:
-        ends: asyncio.Queue[End] = asyncio.Queue()
-        async with begun(ends.put_nowait, pod_takes_nothing=True) as it:
-            said = Random(1).randbytes(10_000)
-            await it.client.send(said)
-
-            def in_hand() -> bool:
-                it.relay.account()
-                return it.counters.bytes_to_pods == len(said)
-
-            await until(in_hand)
-            it.relay.leave(it.pair, EndReason.ABORTED)
-            await asyncio.sleep(0.005)
-            assert ends.empty()
-
-            assert (await it.pod.rest())[it.in_the_way :] == said
-            assert await ends.get() == End(EndReason.ABORTED, len(said), 0, False)
-            assert not await it.client.was_reset()
 
     run(test())
 

@@ -70,9 +70,6 @@ class Engine:
     def part(self, pair: Pair, reason: int) -> None:
         """End it by a FIN on both sides where that cuts nothing; else abort it."""
 
-    def leave(self, pair: Pair, reason: int) -> None:
-        """Read no more of it, send what was read, and end both sides by a FIN."""
-
     def flush(self) -> None:
         """Hand over all these orders since the last time."""
 

@@ -94,7 +94,6 @@ cdef extern from "relay.h" nogil:
     pair *relay_start(relay *relay, const relay_order *order)
     void relay_abort(relay *relay, pair *pair, relay_reason reason)
     void relay_part(relay *relay, pair *pair, relay_reason reason)
-    void relay_leave(relay *relay, pair *pair, relay_reason reason)
     void relay_flush(relay *relay)
     void relay_hear(relay *relay)
     bint relay_next(relay *relay, relay_news *news)
@@ -225,10 +224,6 @@ cdef class Engine:
     def part(self, Pair pair not None, int reason):
         if pair._pair is not NULL:
             relay_part(self._relay, pair._pair, <relay_reason>reason)
-
-    def leave(self, Pair pair not None, int reason):
-        if pair._pair is not NULL:
-            relay_leave(self._relay, pair._pair, <relay_reason>reason)
 
     def flush(self):
         relay_flush(self._relay)

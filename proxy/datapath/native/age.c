@@ -45,7 +45,7 @@ static bool is_empty(const struct side *side)
 bool age_is_at_rest(const struct worker *worker, const struct pair *pair)
 {
     uint64_t quiet = pair->service->rules.quiet_ns * (pair->client_had_last_word ? UNANSWERED : 1);
-    bool whole = !pair->connecting && !pair->client.finished && !pair->pod.finished && !pair->farewell;
+    bool whole = !pair->connecting && !pair->client.finished && !pair->pod.finished;
     bool calm = whole && worker->now >= pair->moved_at && worker->now - pair->moved_at >= quiet;
     return calm && is_empty(&pair->client) && is_empty(&pair->pod);
 }

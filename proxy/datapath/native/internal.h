@@ -51,10 +51,9 @@ struct pair {
     struct link timer;
     struct note life;       /* its start, later its end */
     struct note first_byte; /* of the pod */
-    struct note abort, leave;
+    struct note abort;
     void *token;
     enum relay_reason doom;   /* it is to be ended for this, by a reset */
-    enum relay_reason farewell; /* or for this, once what was read is sent */
     enum relay_reason reason; /* why it is over */
     bool connecting; /* until the pod has accepted */
     bool pod_first;
@@ -62,10 +61,21 @@ struct pair {
     int error;
     int given_back; /* the client's descriptor, or -1 */
     int thread;
-    enum relay_reason to_abort, to_leave; /* the caller's, who wishes each of them once */
-    enum relay_reason to_part;            /* instead of to_abort, if it is at rest */
+    enum relay_reason to_abort; /* the caller's, who wishes it once */
+    enum relay_reason to_part;  /* instead of to_abort, if it is at rest */
     _Atomic int holders; /* the news of its end, and orders under way: who is last frees it */
 };
+
+static inline struct side *side_other(const struct side *side)
+{
+    struct pair *pair = side->pair;
+    return side == &pair->client ? &pair->pod : &pair->client;
+}
+
+static inline bool side_is_pod(const struct side *side)
+{
+    return side == &side->pair->pod;
+}
 
 /* A thread. The parts that others write stand apart from its own: they would share a line of the cache. */
 struct worker {
@@ -123,10 +133,14 @@ void age_begin(struct worker *worker, struct pair *pair);
 void age_look_again(const struct worker *worker, struct pair *pair); /* soon: it was not at rest */
 bool age_is_at_rest(const struct worker *worker, const struct pair *pair);
 
-/* pair.c: what becomes of one pair; the only file that reads from its sockets or writes to them */
+/* move.c: the only file that reads from the sockets or writes to them */
+void move_pump(struct worker *worker, struct side *from); /* what there is to be read, as far as it is taken */
+bool move_can_go_on(const struct side *from);
+
+/* pair.c: what becomes of one pair */
 void pair_begin(struct worker *worker, struct pair *pair);
 void pair_drive(struct worker *worker, struct pair *pair);
-void pair_leave(struct worker *worker, struct pair *pair);
+void pair_set_timer(struct worker *worker, struct pair *pair);
 void pair_expire(struct worker *worker, struct pair *pair);
 void pair_abort(struct worker *worker, struct pair *pair);
 void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason);

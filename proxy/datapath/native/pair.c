@@ -5,27 +5,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static struct side *other(const struct side *side)
-{
-    struct pair *pair = side->pair;
-    return side == &pair->client ? &pair->pod : &pair->client;
-}
-
-static bool is_pod(const struct side *side)
-{
-    return side == &side->pair->pod;
-}
 
 /* --- time ----------------------------------------------------------------------------------------------------- */
 
 /* Whether there is less to wait for than at first. */
 static bool is_ending(const struct pair *pair)
 {
-    return pair->client.finished || pair->pod.finished || pair->farewell;
+    return pair->client.finished || pair->pod.finished;
 }
 
 /* When the pair has stood still for too long; UINT64_MAX = never. */
@@ -57,138 +45,12 @@ static uint64_t next_look(const struct pair *pair)
 }
 
 /* Only after what makes the deadline earlier: when it comes up, a later one is seen. */
-static void set_timer(struct worker *worker, struct pair *pair)
+void pair_set_timer(struct worker *worker, struct pair *pair)
 {
     uint64_t due = next_look(pair);
     link_remove(&pair->timer);
     if (due != UINT64_MAX)
         wheel_add(&worker->wheel, &pair->timer, due);
-}
-
-/* --- out ------------------------------------------------------------------------------------------------------ */
-
-/* How many of the bytes the socket takes. Where it takes fewer than all, the kernel says when it takes more. */
-static size_t put(struct side *to, const char *bytes, size_t size)
-{
-    ssize_t sent;
-    do
-        sent = send(to->fd, bytes, size, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EAGAIN)
-        to->broken = to->readable = true;
-    if (sent < (ssize_t)size)
-        to->writable = false;
-    return sent < 0 ? 0 : (size_t)sent;
-}
-
-/* Keep what it did not take. */
-static void hold(struct side *to, const char *bytes, size_t size)
-{
-    to->held = malloc(size);
-    if (to->held == NULL) {
-        to->pair->doom = RELAY_ABORTED;
-        to->broken = true; /* nothing may follow into the gap */
-        return;
-    }
-    memcpy(to->held, bytes, size);
-    to->held_from = 0;
-    to->held_to = (uint32_t)size;
-}
-
-/* Whether it has taken all that was held for it. */
-static bool put_held(struct worker *worker, struct side *to)
-{
-    if (to->held == NULL)
-        return true;
-    if (!to->writable || to->broken)
-        return false;
-    size_t sent = put(to, to->held + to->held_from, to->held_to - to->held_from);
-    if (sent)
-        to->pair->moved_at = worker->now;
-    to->held_from += (uint32_t)sent;
-    if (to->held_from < to->held_to)
-        return false;
-    free(to->held);
-    to->held = NULL;
-    return true;
-}
-
-/* --- in ------------------------------------------------------------------------------------------------------- */
-
-static void first_byte_of_pod(struct worker *worker, struct pair *pair)
-{
-    pair->waited_ns = worker->now - pair->waiting_since;
-    chain_add(&worker->news, &pair->first_byte);
-}
-
-static void count(struct worker *worker, struct side *from, size_t size)
-{
-    struct pair *pair = from->pair;
-    struct tally *tally = &pair->service->tallies[worker->number];
-    _Atomic uint64_t *moved = is_pod(from) ? &tally->from_pods : &tally->to_pods;
-    uint64_t before = atomic_load_explicit(moved, memory_order_relaxed);
-    atomic_store_explicit(moved, before + size, memory_order_relaxed);
-    if (from->received == 0 && is_pod(from))
-        first_byte_of_pod(worker, pair);
-    else if (from->received == 0)
-        pair->waiting_since = worker->now;
-    from->received += size;
-    pair->client_had_last_word = !is_pod(from);
-    pair->moved_at = worker->now;
-}
-
-static void note_fin(struct worker *worker, struct side *from)
-{
-    struct pair *pair = from->pair;
-    if (!other(from)->finished)
-        pair->pod_first = is_pod(from);
-    if (!is_pod(from) && from->received == 0)
-        pair->waiting_since = worker->now; /* its FIN is all that the client has to say */
-    from->finished = true;
-    pair->moved_at = worker->now;
-    set_timer(worker, pair);
-}
-
-static void note_trouble(struct side *from, int trouble)
-{
-    if (trouble == EINTR)
-        return;
-    from->readable = false;
-    if (trouble != EAGAIN)
-        from->broken = true;
-}
-
-/* One buffer, from one side to the other. */
-static void carry(struct worker *worker, struct side *from, struct side *to)
-{
-    ssize_t got = recv(from->fd, worker->buffer, BUFFER_SIZE, 0);
-    if (got < 0)
-        note_trouble(from, errno);
-    if (got == 0)
-        note_fin(worker, from);
-    if (got <= 0)
-        return;
-    /* epoll(7): a short read of a stream means that it is dry. A FIN, a reset or urgent bytes behind it do not
-     * come with an edge of their own when they were there before. */
-    if (got < BUFFER_SIZE && !from->short_is_not_dry)
-        from->readable = false;
-    count(worker, from, (size_t)got);
-    size_t sent = put(to, worker->buffer, (size_t)got);
-    if (sent < (size_t)got && !to->broken)
-        hold(to, worker->buffer + sent, (size_t)got - sent);
-}
-
-static bool can_go_on(const struct side *from)
-{
-    const struct side *to = other(from);
-    return from->readable && !from->finished && to->held == NULL && !to->broken && !from->pair->farewell;
-}
-
-static void pump(struct worker *worker, struct side *from)
-{
-    struct side *to = other(from);
-    for (int turn = 0; turn < TURNS && put_held(worker, to) && can_go_on(from); turn++)
-        carry(worker, from, to);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------------- */
@@ -234,7 +96,7 @@ void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason
 /* The pod is gone, and nobody has said a word. */
 static bool is_untouched(const struct worker *worker, const struct pair *pair)
 {
-    bool silent = !(pair->client.received || pair->pod.received || pair->client.finished || pair->farewell);
+    bool silent = !(pair->client.received || pair->pod.received || pair->client.finished);
     return silent && (pair->pod.finished || pair->pod.broken) && worker->now < pair->retry_before_ns;
 }
 
@@ -250,21 +112,21 @@ static void give_back(struct worker *worker, struct pair *pair, enum relay_reaso
 /* It was reset, and what it said before is passed on as far as that is possible. */
 static bool is_lost(const struct side *side)
 {
-    return side->broken && !can_go_on(side);
+    return side->broken && !move_can_go_on(side);
 }
 
 static void lose(struct worker *worker, struct side *side)
 {
     struct pair *pair = side->pair;
-    if (!other(side)->finished)
-        pair->pod_first = is_pod(side);
-    finish(worker, pair, is_pod(side) ? RELAY_POD_RESET : RELAY_CLIENT_RESET, true);
+    if (!side_other(side)->finished)
+        pair->pod_first = side_is_pod(side);
+    finish(worker, pair, side_is_pod(side) ? RELAY_POD_RESET : RELAY_CLIENT_RESET, true);
 }
 
 /* A FIN is read only when all bytes before it were sent: it cannot overtake them. */
 static void pass_fin(struct side *from)
 {
-    struct side *to = other(from);
+    struct side *to = side_other(from);
     if (!from->finished || to->told)
         return;
     shutdown(to->fd, SHUT_WR); /* when that fails it was reset: an event says so */
@@ -284,7 +146,7 @@ static void note_connected(struct worker *worker, struct pair *pair)
     pair->connecting = false;
     pair->connect_ns = connect_took(pair->pod.fd, worker->now - pair->waiting_since);
     pair->waiting_since = pair->moved_at = worker->now;
-    set_timer(worker, pair);
+    pair_set_timer(worker, pair);
 }
 
 /* Whether there is a connection now. Nothing of the client's was read yet: unless it is gone, it comes back. */
@@ -294,8 +156,8 @@ static bool connected(struct worker *worker, struct pair *pair)
         return true;
     if (pair->client.broken)
         lose(worker, &pair->client);
-    else if (pair->doom || pair->farewell)
-        give_back(worker, pair, pair->doom ? pair->doom : pair->farewell);
+    else if (pair->doom)
+        give_back(worker, pair, pair->doom);
     else if (pair->pod.broken)
         fail_to_connect(worker, pair, connect_outcome(pair->pod.fd));
     else if (pair->pod.writable)
@@ -334,7 +196,7 @@ void pair_begin(struct worker *worker, struct pair *pair)
         fail_to_connect(worker, pair, error);
         return;
     }
-    set_timer(worker, pair);
+    pair_set_timer(worker, pair);
     if (watch(worker, &pair->pod) || watch(worker, &pair->client)) {
         pair->error = errno;
         pair_end(worker, pair, RELAY_ABORTED);
@@ -348,36 +210,27 @@ void pair_drive(struct worker *worker, struct pair *pair)
     /* The pod first: its end may give the client back with all its bytes, and what it says before it has got any
      * is no answer to them. */
     if (!pair->doom)
-        pump(worker, &pair->pod);
+        move_pump(worker, &pair->pod);
     if (!pair->doom && is_untouched(worker, pair)) {
         give_back(worker, pair, RELAY_UNTOUCHED);
         return;
     }
     if (!pair->doom)
-        pump(worker, &pair->client);
+        move_pump(worker, &pair->client);
     if (pair->doom)
         pair_end(worker, pair, pair->doom);
     else if (is_lost(&pair->pod))
         lose(worker, &pair->pod);
     else if (is_lost(&pair->client))
         lose(worker, &pair->client);
-    else if (pair->farewell && pair->client.held == NULL && pair->pod.held == NULL)
-        finish(worker, pair, pair->farewell, false);
     else if (pair->client.finished && pair->pod.finished)
         finish(worker, pair, RELAY_COMPLETED, false); /* the close sends the FIN that is missing */
     else {
         pass_fin(&pair->pod);
         pass_fin(&pair->client);
-        if (can_go_on(&pair->pod) || can_go_on(&pair->client))
+        if (move_can_go_on(&pair->pod) || move_can_go_on(&pair->client))
             worker_queue(worker, pair);
     }
-}
-
-void pair_leave(struct worker *worker, struct pair *pair)
-{
-    pair->farewell = pair->to_leave;
-    pair->moved_at = worker->now;
-    set_timer(worker, pair);
 }
 
 /* At once, or at its next turn. */
@@ -403,7 +256,7 @@ void pair_expire(struct worker *worker, struct pair *pair)
     if (old)
         age_look_again(worker, pair);
     if (deadline(pair) > worker->now) {
-        set_timer(worker, pair);
+        pair_set_timer(worker, pair);
         return;
     }
     if (pair->connecting) {

@@ -219,7 +219,6 @@ static struct pair *pair_new(const struct relay_order *order)
     pair->life = (struct note){ .pair = pair, .kind = NOTE_START };
     pair->first_byte = (struct note){ .pair = pair, .kind = NOTE_FIRST_BYTE };
     pair->abort = (struct note){ .pair = pair, .kind = NOTE_ABORT };
-    pair->leave = (struct note){ .pair = pair, .kind = NOTE_LEAVE };
     pair->holders = 1;
     link_init(&pair->all);
     link_init(&pair->ready);
@@ -239,30 +238,25 @@ struct pair *relay_start(struct relay *relay, const struct relay_order *order)
     return pair;
 }
 
-static void order_end(struct relay *relay, struct note *note, enum relay_reason *wish, enum relay_reason reason)
+static void give_order(struct relay *relay, struct note *note)
 {
-    if (relay->stopped || *wish)
-        return;
-    *wish = reason;
     atomic_fetch_add_explicit(&note->pair->holders, 1, memory_order_relaxed);
     chain_add(&relay->workers[note->pair->thread]->unsent, note);
 }
 
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason)
 {
-    order_end(relay, &pair->abort, &pair->to_abort, reason);
+    if (relay->stopped || pair->to_abort)
+        return;
+    pair->to_abort = reason;
+    give_order(relay, &pair->abort);
 }
 
 void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason)
 {
     if (!pair->to_abort)
         pair->to_part = reason;
-    order_end(relay, &pair->abort, &pair->to_abort, RELAY_ABORTED);
-}
-
-void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason)
-{
-    order_end(relay, &pair->leave, &pair->to_leave, reason);
+    relay_abort(relay, pair, RELAY_ABORTED);
 }
 
 void relay_flush(struct relay *relay)

@@ -87,7 +87,6 @@ int relay_bell(const struct relay *relay);        /* readable when there is news
 struct pair *relay_start(struct relay *relay, const struct relay_order *order); /* NULL: no memory */
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason); /* by a reset on both sides */
 void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason); /* FIN if at rest, or aborted */
-void relay_leave(struct relay *relay, struct pair *pair, enum relay_reason reason); /* read no more, send, FIN */
 void relay_flush(struct relay *relay); /* hand over all these orders since the last time */
 void relay_hear(struct relay *relay);  /* stop the bell; relay_next() has all news until now */
 bool relay_next(struct relay *relay, struct relay_news *news); /* false: that was all */

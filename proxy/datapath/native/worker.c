@@ -110,12 +110,10 @@ static void look_at_timers(struct worker *worker)
 }
 
 /* Unless it is over already. */
-static void end(struct worker *worker, struct pair *pair, enum note_kind how)
+static void end(struct worker *worker, struct pair *pair)
 {
-    if (!pair->reason && how == NOTE_ABORT)
+    if (!pair->reason)
         pair_abort(worker, pair);
-    if (!pair->reason && how == NOTE_LEAVE)
-        pair_leave(worker, pair);
     if (!pair->reason)
         worker_queue(worker, pair);
     pair_release(pair);
@@ -126,7 +124,7 @@ static void obey(struct worker *worker, const struct note *note)
     if (note->kind == NOTE_START)
         pair_begin(worker, note->pair);
     else
-        end(worker, note->pair, note->kind);
+        end(worker, note->pair);
 }
 
 static void read_orders(struct worker *worker)

@@ -149,7 +149,6 @@ struct session {
     struct pair *pair;
     bool leaves;   /* its first pod ends it at once */
     bool aborted;  /* or it will be */
-    bool left;     /* likewise, gently */
     bool quick;    /* of the service with short timeouts */
     bool ages;     /* of that with short lives */
     bool parted;   /* aborted, unless it is at rest */
@@ -163,7 +162,7 @@ struct session {
 static struct session sessions[AT_ONCE];
 static struct relay *relay;
 static struct relay_service *patient, *impatient, *mortal;
-static long begun, wanted, again, by_reason[RELAY_ABORTED + 3];
+static long begun, wanted, again, by_reason[RELAY_ABORTED + 2];
 static uint64_t bytes, told_to_pods, told_from_pods;
 static bool moved;
 
@@ -345,7 +344,6 @@ static void begin(struct session *session)
     *session = (struct session){ .leaves = once_in(8), .quick = once_in(15), .twin = -1, .door = -1 };
     session->refuses = !session->leaves && once_in(8);
     session->aborted = once_in(25);
-    session->left = once_in(25);
     session->parted = once_in(25);
     session->ages = !session->quick && once_in(8);
     end_init(&session->client);
@@ -379,10 +377,8 @@ static void live_on(struct session *session)
     live(&session->pod, &session->client);
     if (!session->reason && session->aborted && once_in(200))
         relay_abort(relay, session->pair, RELAY_ABORTED);
-    if (!session->reason && session->left && once_in(200))
-        relay_leave(relay, session->pair, RELAY_ABORTED + 1);
     if (!session->reason && session->parted && once_in(200))
-        relay_part(relay, session->pair, RELAY_ABORTED + 2);
+        relay_part(relay, session->pair, RELAY_ABORTED + 1);
     if (session->reason && session->twin >= 0 && once_in(20)) {
         close(session->twin);
         session->twin = -1;
@@ -393,8 +389,8 @@ static void live_on(struct session *session)
 static void check_whole(const struct session *session, const struct end *end, const struct end *other)
 {
     bool whole = end->received == other->sent + other->ahead && !other->cut;
-    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 2;
-    bool ended_by_relay = at_rest || session->reason == RELAY_IDLE_TIMEOUT || session->reason == RELAY_ABORTED + 1;
+    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 1;
+    bool ended_by_relay = at_rest || session->reason == RELAY_IDLE_TIMEOUT;
     if (end->heard_fin && !ended_by_relay && !whole)
         fail("half a stream looks whole");
 }
@@ -403,7 +399,7 @@ static bool may_end_early(const struct session *session)
 {
     bool resets = session->client.resets || session->pod.resets || session->leaves;
     bool no_memory = starved && session->reason == RELAY_ABORTED;
-    bool by_us = session->aborted || session->left || session->parted;
+    bool by_us = session->aborted || session->parted;
     return resets || by_us || session->quick || session->ages || no_memory;
 }
 
@@ -418,7 +414,7 @@ static void check(const struct session *session)
         fail("wrong count");
     /* Nothing is under way when one ends at rest: what was read has been taken. What is said at that very moment is
      * lost, and its end hears a reset. */
-    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 2;
+    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 1;
     if (at_rest && ((client->heard_fin && client->received != news->from_pod) ||
                     (pod->heard_fin && pod->received != news->to_pod + client->ahead)))
         fail("not at rest when it ended");
@@ -595,7 +591,7 @@ int main(int count, char **arguments)
     stop();
     printf("%ld sessions, %llu bytes, none wrong; %ld given back, %ld times no memory; by reason:", begun,
            (unsigned long long)bytes, again, (long)starved);
-    for (int i = 1; i < RELAY_ABORTED + 3; i++)
+    for (int i = 1; i < RELAY_ABORTED + 2; i++)
         printf(" %ld", by_reason[i]);
     printf("\n");
     return 0;
