@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.datapath.relay import UNANSWERED, Timeouts
-from proxy.datapath.sockets import arm_reset, is_empty, reset
+from proxy.datapath.sockets import arm_reset, has_failed, is_empty, reset
 from proxy.model import Clock, EndReason
 
 
@@ -47,7 +47,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
-        self.pair.lost(self)
+        self.pair.lost(self, cut=exc is not None)
 
     def pause_writing(self) -> None:
         if self.other.open and not self.other.transport.is_closing():
@@ -128,7 +128,7 @@ class Pair:
             if side.finished:
                 self.finished(side)
             if not side.open:
-                self.lost(side)
+                self.lost(side, cut=True)
 
     def _first_from_client(self, data: bytes) -> None:
         self.client.forward = self.pod.transport.write
@@ -147,7 +147,8 @@ class Pair:
         if side is self.pod and self._untouched():
             self._give_back()
         elif side.other.finished:
-            self.end(EndReason.COMPLETED)
+            if not self._was_cut_behind_fin():
+                self.end(EndReason.COMPLETED)
         else:
             self.pod_first = side is self.pod
             if not (self.pod_first or side.received):
@@ -155,8 +156,19 @@ class Pair:
             if side.other.open:
                 side.other.transport.write_eof()
 
-    def lost(self, side: Side) -> None:
-        """The transport of `side` is gone: by a reset, or because this pair ends."""
+    def _was_cut_behind_fin(self) -> bool:
+        """Whether a reset followed the first FIN, behind which nothing is read that tells; then it ends."""
+        first = self.pod if self.pod_first else self.client
+        cut = self.ending is None and first.finished and first.open and has_failed(first.sock)
+        if cut:
+            self.end(self._reset_by(first), reset=True)
+        return cut
+
+    def _reset_by(self, side: Side) -> EndReason:
+        return EndReason.POD_RESET if side is self.pod else EndReason.CLIENT_RESET
+
+    def lost(self, side: Side, *, cut: bool) -> None:
+        """The transport of `side` is gone: because this pair ends, or because the connection was `cut`."""
         if not self.started:
             return
         if self.ending is None:
@@ -165,7 +177,9 @@ class Pair:
             if side is self.pod and self._untouched():
                 self._give_back()
             else:
-                self.end(EndReason.POD_RESET if side is self.pod else EndReason.CLIENT_RESET, reset=True)
+                self.end(self._reset_by(side), reset=True)
+        elif cut and self.ending is EndReason.COMPLETED:  # the last bytes were not taken
+            self.end(self._reset_by(side), reset=True)
         self._settle()
 
     def _settle(self) -> None:
@@ -215,6 +229,8 @@ class Pair:
         """End the pair when it is old and at rest, or nothing has moved for too long; a FIN is a move too."""
         if now >= self.old_at and self.is_at_rest(timeouts.quiet_s, now):
             self.end(EndReason.MAX_AGE)
+            return
+        if self._was_cut_behind_fin():
             return
         unsent = self.client.unsent() + self.pod.unsent()
         half = self.client.finished or self.pod.finished

@@ -100,6 +100,11 @@ def is_empty(sock: socket.socket) -> bool:
         return False
 
 
+def has_failed(sock: socket.socket) -> bool:
+    """Whether it was reset, or as good as that, which no call has told yet."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
 def reset(fd: int) -> None:
     """Close it with a reset."""
     with socket.socket(fileno=fd) as sock:

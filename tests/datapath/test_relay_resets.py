@@ -58,6 +58,28 @@ def test_reset_after_the_fin_of_the_other(engine: Engine, first: Who) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("answer", [b"", b"42"])
+@pytest.mark.parametrize("first", ["client", "pod"])
+def test_reset_after_its_own_fin(engine: Engine, first: Who, answer: bytes) -> None:
+    """Who half-closes and is reset before it has its answer has not had it: that is no clean end."""
+
+    async def test() -> None:
+        async with Bench(engine).relayed() as it:
+            one, other = ends(it, first)
+            await one.send(b"what is the answer?")
+            one.finish()
+            await other.rest()
+            one.reset()
+            with suppress(OSError):  # it may have been told already
+                await other.send(answer)
+                other.finish()
+
+            end = await it.end()
+            assert (end.reason, end.pod_first) == (REASON[first], first == "pod")
+
+    run(test())
+
+
 def test_bytes_for_a_side_that_has_closed(engine: Engine) -> None:
     """A client that goes on talking to a pod that has closed is told so by a reset, as without a proxy."""
 
