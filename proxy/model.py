@@ -144,6 +144,7 @@ class EndReason(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"
     HALF_CLOSE_TIMEOUT = "half_close_timeout"
     MAX_AGE = "max_age"  # by the proxy: old, and at rest
+    REBALANCED = "rebalanced"  # by the proxy: others have fewer; at rest
     DRAINED = "drained"  # by the proxy, which is ending; at rest
     ABORTED = "aborted"  # by the proxy, which is ending
     IDENTITY_CHANGED = "identity_changed"  # by the proxy: another pod has taken over the address
@@ -157,6 +158,7 @@ BY_PROXY = frozenset(
         EndReason.IDLE_TIMEOUT,
         EndReason.HALF_CLOSE_TIMEOUT,
         EndReason.MAX_AGE,
+        EndReason.REBALANCED,
         EndReason.DRAINED,
         EndReason.ABORTED,
         EndReason.IDENTITY_CHANGED,

@@ -67,9 +67,9 @@ class Pair:
     """
 
     __slots__ = (
-        *("client", "client_had_last_word", "clock", "counted", "done", "ending", "given_back", "heard_at"),
-        *("old_at", "on_pod_byte", "owner", "pod", "pod_first", "progress", "quiet_since", "retry_before"),
-        *("started", "waiting_since"),
+        *("asked", "begun_at", "client", "client_had_last_word", "clock", "counted", "done", "ending"),
+        *("given_back", "heard_at", "old_at", "on_pod_byte", "owner", "pod", "pod_first", "progress"),
+        *("quiet_since", "retry_before", "started", "waiting_since"),
     )
 
     def __init__(
@@ -94,7 +94,8 @@ class Pair:
         self.given_back: socket.socket | None = None
         self.counted = (0, 0)  # bytes to and from the pod that the counters have
         self.progress: tuple[object, ...] = (0, 0, False, None)  # as the last sweep saw it
-        self.quiet_since = self.waiting_since = self.heard_at = clock.now()
+        self.quiet_since = self.waiting_since = self.heard_at = self.begun_at = clock.now()
+        self.asked = 0  # by which call of retire() for the last time
         self.old_at = self.heard_at + max_age_s
         self.client_had_last_word = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -218,17 +219,23 @@ class Pair:
         self.heard_at = self.clock.now()
         self.client_had_last_word = side is self.client
 
-    def is_at_rest(self, quiet_s: float, now: float) -> bool:
+    def _is_at_rest(self, quiet_s: float, now: float) -> bool:
         """Whether a FIN would cut nothing."""
         if not self.started or self.ending is not None or self.client.finished or self.pod.finished:
             return False
         calm = now - self.heard_at >= quiet_s * (UNANSWERED if self.client_had_last_word else 1)
         return calm and all(not side.unsent() and is_empty(side.sock) for side in (self.client, self.pod))
 
+    def part(self, reason: EndReason, quiet_s: float, now: float) -> bool:
+        """End it for this reason if it is at rest; whether it was."""
+        if not self._is_at_rest(quiet_s, now):
+            return False
+        self.end(reason)
+        return True
+
     def expire(self, timeouts: Timeouts, now: float) -> None:
         """End the pair when it is old and at rest, or nothing has moved for too long; a FIN is a move too."""
-        if now >= self.old_at and self.is_at_rest(timeouts.quiet_s, now):
-            self.end(EndReason.MAX_AGE)
+        if now >= self.old_at and self.part(EndReason.MAX_AGE, timeouts.quiet_s, now):
             return
         if self._was_cut_behind_fin():
             return

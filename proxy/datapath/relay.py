@@ -1,7 +1,9 @@
 """What a relay is: it connects a client to a pod, and moves bytes between them until both are done."""
 
 import socket
-from typing import Protocol
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -63,6 +65,24 @@ def given_up(reason: EndReason) -> ConnectError:
     return IdentityChanged("another pod has its address now")
 
 
+class Retirable(Protocol):
+    asked: int  # by which call of retire() for the last time; 0 = never
+
+    @property
+    def owner(self) -> object: ...
+    @property
+    def begun_at(self) -> float: ...
+
+
+R = TypeVar("R", bound=Retirable)
+
+
+def to_retire(pairs: Iterable[R], owner: object, before: float, most: int) -> list[R]:
+    """Those that retire() asks."""
+    older = (pair for pair in pairs if pair.owner is owner and pair.begun_at < before)
+    return nsmallest(most, older, key=lambda pair: (pair.asked, pair.begun_at))
+
+
 class Relay(Protocol):
     def start(
         self,
@@ -90,6 +110,12 @@ class Relay(Protocol):
     def abort(self, reason: EndReason = EndReason.ABORTED, owner: object = None) -> None:
         """Reset every connection, or those of one owner. With a reason other than ABORTED, clients that are
         not connected yet are given back.
+        """
+
+    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
+        """Ask up to `most` of an owner's connections that began before then, the oldest first; who was asked
+        already comes last. Each that is at rest within so many seconds ends as rebalanced, by a FIN on both
+        sides; the others are left as they are. How many were asked.
         """
 
     def part(self, reason: EndReason) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import math
 import random
 import socket
+from collections.abc import Sequence
 from functools import partial
 
 from proxy.datapath.connector import Connector
 from proxy.datapath.pair_asyncio import Pair
-from proxy.datapath.relay import Ear, End, Timeouts, given_up
+from proxy.datapath.relay import Ear, End, Timeouts, given_up, to_retire
 from proxy.datapath.sockets import handshake_s, reset
 from proxy.errors import ConnectError, ResetEarly
 from proxy.model import Address, Clock, EndReason
@@ -19,7 +20,7 @@ from proxy.tasks import spawn
 SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
 SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
 AGE_JITTER = 0.1
-SUSPECT_S = 0.1  # a connect that takes longer may have waited for our own loop: the kernel knows
+SUSPECT_S = 0.1  # in native/connect.c, too: what takes longer may have waited for our loop; the kernel knows
 
 
 class _Attempt:
@@ -72,6 +73,7 @@ class AsyncioRelay:
         self._counters = counters
         self._clock = clock
         self._pairs: set[Pair] = set()
+        self._calls = 0  # of retire()
         self._attempts: set[_Attempt] = set()
         self._rng = random.Random()
         limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
@@ -169,12 +171,29 @@ class AsyncioRelay:
             if owner is None or attempt.owner is owner:
                 attempt.give_up(reason)
 
+    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
+        self._calls += 1
+        chosen = to_retire(self._pairs, owner, before, most)
+        for pair in chosen:
+            pair.asked = self._calls
+        self._part_at_rest(chosen, self._clock.now() + within_s)
+        return len(chosen)
+
+    def _part_at_rest(self, pairs: Sequence[Pair], until: float) -> None:
+        """Now, or when they come to rest before then."""
+        now = self._clock.now()
+        if now >= until:
+            return
+        busy = [pair for pair in pairs if not pair.part(EndReason.REBALANCED, self._timeouts.quiet_s, now)]
+        left = [pair for pair in busy if pair in self._pairs]
+        if left:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._timeouts.quiet_s, self._part_at_rest, left, until)
+
     def part(self, reason: EndReason) -> None:
         now = self._clock.now()
         for pair in self._pairs:
-            if pair.is_at_rest(self._timeouts.quiet_s, now):
-                pair.end(reason)
-            else:
+            if not pair.part(reason, self._timeouts.quiet_s, now):
                 pair.end(EndReason.ABORTED, reset=True)
         for attempt in self._attempts:
             attempt.give_up(EndReason.ABORTED)

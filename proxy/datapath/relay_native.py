@@ -12,7 +12,7 @@ from weakref import finalize
 
 from proxy.datapath.native import _relay
 from proxy.datapath.native._relay import Pair
-from proxy.datapath.relay import Ear, End, Timeouts, given_up
+from proxy.datapath.relay import Ear, End, Timeouts, given_up, to_retire
 from proxy.datapath.sockets import Tuning, reset
 from proxy.errors import ConnectError, CutOff, ResetEarly, connect_error
 from proxy.model import Address, EndReason
@@ -27,6 +27,7 @@ REASONS = {
     _relay.IDLE_TIMEOUT: EndReason.IDLE_TIMEOUT,
     _relay.HALF_CLOSE_TIMEOUT: EndReason.HALF_CLOSE_TIMEOUT,
     _relay.MAX_AGE: EndReason.MAX_AGE,
+    _relay.RETIRED: EndReason.REBALANCED,
     _relay.UNCONNECTED: EndReason.UNCONNECTED,
     _relay.UNTOUCHED: EndReason.UNTOUCHED,
     _relay.ABORTED: EndReason.ABORTED,
@@ -76,6 +77,10 @@ class NativeEngine:
         self._engine.part(pair, CODES[reason])
         self._send_soon()
 
+    def retire(self, pair: Pair, within_s: float) -> None:
+        self._engine.retire(pair, within_s)
+        self._send_soon()
+
     def close(self) -> None:
         """Reset every connection, and end the threads."""
         self._closed = True
@@ -112,6 +117,7 @@ class NativeRelay:
         self._counters = counters
         self._counted = (0, 0)  # bytes to and from the pods that the counters have
         self._pairs: set[Pair] = set()
+        self._calls = 0  # of retire()
 
     def start(
         self,
@@ -145,6 +151,14 @@ class NativeRelay:
         for pair in self._pairs:
             self._engine.part(pair, reason)
         self._engine.send()
+
+    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
+        self._calls += 1
+        chosen = to_retire(self._pairs, owner, before, most)
+        for pair in chosen:
+            pair.asked = self._calls
+            self._engine.retire(pair, within_s)
+        return len(chosen)
 
     def heard_end(
         self,

@@ -15,6 +15,7 @@ NOT_A_FAILURE = frozenset(
         EndReason.CLIENT_RESET,
         EndReason.IDLE_TIMEOUT,
         EndReason.MAX_AGE,
+        EndReason.REBALANCED,
         EndReason.DRAINED,
     }
 )

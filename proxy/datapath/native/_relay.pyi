@@ -11,6 +11,7 @@ POD_RESET: int
 IDLE_TIMEOUT: int
 HALF_CLOSE_TIMEOUT: int
 MAX_AGE: int
+RETIRED: int
 UNCONNECTED: int
 UNTOUCHED: int
 ABORTED: int  # and all above it: reasons of the caller's own
@@ -39,8 +40,12 @@ class Pair:
     relay: NativeRelay
     owner: object
     ear: Ear
+    asked: int  # the caller's own
 
     def __init__(self, relay: NativeRelay, owner: object, ear: Ear) -> None: ...
+    @property
+    def begun_at(self) -> float:
+        """When it was started, by time.monotonic(); endless once it is over."""
 
 class Engine:
     """The threads. When it is dropped they end, and every pair is reset."""
@@ -69,6 +74,9 @@ class Engine:
 
     def part(self, pair: Pair, reason: int) -> None:
         """End it by a FIN on both sides where that cuts nothing; else abort it."""
+
+    def retire(self, pair: Pair, within_s: float) -> None:
+        """End it by a FIN on both sides, if it comes to rest within that time."""
 
     def flush(self) -> None:
         """Hand over all these orders since the last time."""

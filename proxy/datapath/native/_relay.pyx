@@ -27,6 +27,7 @@ cdef extern from "relay.h" nogil:
         RELAY_IDLE_TIMEOUT
         RELAY_HALF_CLOSE_TIMEOUT
         RELAY_MAX_AGE
+        RELAY_RETIRED
         RELAY_UNCONNECTED
         RELAY_UNTOUCHED
         RELAY_ABORTED
@@ -94,6 +95,8 @@ cdef extern from "relay.h" nogil:
     pair *relay_start(relay *relay, const relay_order *order)
     void relay_abort(relay *relay, pair *pair, relay_reason reason)
     void relay_part(relay *relay, pair *pair, relay_reason reason)
+    void relay_retire(relay *relay, pair *pair, uint64_t within_ns)
+    uint64_t relay_begun_at(const pair *pair)
     void relay_flush(relay *relay)
     void relay_hear(relay *relay)
     bint relay_next(relay *relay, relay_news *news)
@@ -103,7 +106,7 @@ cdef extern from "relay.h" nogil:
 THREADS_MAX = RELAY_THREADS_MAX
 COMPLETED, CLIENT_RESET, POD_RESET = RELAY_COMPLETED, RELAY_CLIENT_RESET, RELAY_POD_RESET
 IDLE_TIMEOUT, HALF_CLOSE_TIMEOUT = RELAY_IDLE_TIMEOUT, RELAY_HALF_CLOSE_TIMEOUT
-MAX_AGE = RELAY_MAX_AGE
+MAX_AGE, RETIRED = RELAY_MAX_AGE, RELAY_RETIRED
 UNCONNECTED, UNTOUCHED, ABORTED = RELAY_UNCONNECTED, RELAY_UNTOUCHED, RELAY_ABORTED
 
 
@@ -156,11 +159,16 @@ cdef class Pair:
     cdef pair *_pair  # NULL outside of that time
     cdef Service _service  # has to outlive it
     cdef readonly object relay, owner, ear
+    cdef public long asked
 
     def __init__(self, relay, owner, ear):
         self.relay = relay
         self.owner = owner
         self.ear = ear
+
+    @property
+    def begun_at(self):
+        return relay_begun_at(self._pair) * 1e-9 if self._pair is not NULL else float("inf")
 
 
 cdef class Engine:
@@ -224,6 +232,10 @@ cdef class Engine:
     def part(self, Pair pair not None, int reason):
         if pair._pair is not NULL:
             relay_part(self._relay, pair._pair, <relay_reason>reason)
+
+    def retire(self, Pair pair not None, double within_s):
+        if pair._pair is not NULL:
+            relay_retire(self._relay, pair._pair, _ns(within_s))
 
     def flush(self):
         relay_flush(self._relay)

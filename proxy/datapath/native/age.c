@@ -1,4 +1,4 @@
-/* When a pair is old, and whether it is at rest: whether a FIN would cut nothing. */
+/* When a pair is old or was retired, and whether it is at rest: whether a FIN would cut nothing. */
 #include "internal.h"
 
 #include <linux/sockios.h>
@@ -21,11 +21,14 @@ void age_begin(struct worker *worker, struct pair *pair)
 {
     uint64_t age = pair->service->rules.age_ns;
     pair->old_at = age ? worker->now + age - age / 10 + draw(worker) % (age / 5 + 1) : UINT64_MAX;
+    pair->look_at = pair->old_at;
 }
 
-void age_look_again(const struct worker *worker, struct pair *pair)
+void age_retire(const struct worker *worker, struct pair *pair)
 {
-    pair->old_at = worker->now + pair->service->rules.quiet_ns;
+    uint64_t within = atomic_exchange_explicit(&pair->to_retire_within_ns, 0, memory_order_acq_rel);
+    pair->retired_until = worker->now + within;
+    pair->look_at = worker->now;
 }
 
 static bool has_none(int fd, unsigned long what)
@@ -48,4 +51,13 @@ bool age_is_at_rest(const struct worker *worker, const struct pair *pair)
     bool whole = !pair->connecting && !pair->client.finished && !pair->pod.finished;
     bool calm = whole && worker->now >= pair->moved_at && worker->now - pair->moved_at >= quiet;
     return calm && is_empty(&pair->client) && is_empty(&pair->pod);
+}
+
+enum relay_reason age_look(const struct worker *worker, struct pair *pair)
+{
+    bool retired = worker->now < pair->retired_until, old = worker->now >= pair->old_at;
+    if ((retired || old) && age_is_at_rest(worker, pair))
+        return retired ? RELAY_RETIRED : RELAY_MAX_AGE;
+    pair->look_at = retired || old ? worker->now + pair->service->rules.quiet_ns : pair->old_at;
+    return RELAY_UNDECIDED;
 }

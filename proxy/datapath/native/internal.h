@@ -38,6 +38,7 @@ struct pair {
     struct side client, pod;
     struct relay_service *service;
     union relay_address address;
+    uint64_t begun_at; /* when it was handed over: never changes */
     uint64_t connect_within_ns, retry_before_ns;
     uint64_t connect_before_ns; /* counted from its SYN: a stall before that is not the pod's */
     uint64_t tune_at_ns;        /* when it will have lived long enough for the rest of its options; 0 = it has them */
@@ -45,13 +46,15 @@ struct pair {
     uint64_t moved_at;      /* when a byte or a FIN last came or went */
     uint64_t waiting_since; /* what the pod's answer is measured from: first to the connect, then with a byte */
     uint64_t waited_ns;
-    uint64_t old_at;        /* when to look whether it is at rest, and to end it; UINT64_MAX = never */
+    uint64_t old_at;        /* from when on it is to end once it is at rest; UINT64_MAX = never */
+    uint64_t retired_until; /* the same, until then; 0 = it is not */
+    uint64_t look_at;       /* when to look whether it is at rest; UINT64_MAX = never */
     struct link all;   /* among all pairs of its thread */
     struct link ready; /* among those that have something to do */
     struct link timer;
     struct note life;       /* its start, later its end */
     struct note first_byte; /* of the pod */
-    struct note abort;
+    struct note abort, retire;
     void *token;
     enum relay_reason doom;   /* it is to be ended for this, by a reset */
     enum relay_reason reason; /* why it is over */
@@ -63,6 +66,7 @@ struct pair {
     int thread;
     enum relay_reason to_abort; /* the caller's, who wishes it once */
     enum relay_reason to_part;  /* instead of to_abort, if it is at rest */
+    _Atomic uint64_t to_retire_within_ns; /* the caller's wish, until the thread has taken it: 0 */
     _Atomic int holders; /* the news of its end, and orders under way: who is last frees it */
 };
 
@@ -118,8 +122,9 @@ uint64_t clock_ns(void);
 void bell_ring(int bell);
 void pair_release(struct pair *pair);
 
-/* worker.c: what a thread does in its turns */
-void *worker_run(void *worker);
+/* worker.c: a thread, and what it does in its turns */
+struct worker *worker_new(struct mailbox *outbox, int outbox_bell, int number, bool spin); /* NULL: errno says why */
+void worker_free(struct worker *worker); /* once its thread has ended */
 void worker_queue(struct worker *worker, struct pair *pair); /* let it have its turn */
 
 /* connect.c */
@@ -130,7 +135,8 @@ void connect_tune(const struct pair *pair); /* with what only a connection that 
 
 /* age.c */
 void age_begin(struct worker *worker, struct pair *pair);
-void age_look_again(const struct worker *worker, struct pair *pair); /* soon: it was not at rest */
+void age_retire(const struct worker *worker, struct pair *pair);
+enum relay_reason age_look(const struct worker *worker, struct pair *pair); /* why it is to end now, if it is */
 bool age_is_at_rest(const struct worker *worker, const struct pair *pair);
 
 /* move.c: the only file that reads from the sockets or writes to them */
@@ -143,6 +149,7 @@ void pair_drive(struct worker *worker, struct pair *pair);
 void pair_set_timer(struct worker *worker, struct pair *pair);
 void pair_expire(struct worker *worker, struct pair *pair);
 void pair_abort(struct worker *worker, struct pair *pair);
+void pair_retire(struct worker *worker, struct pair *pair);
 void pair_end(struct worker *worker, struct pair *pair, enum relay_reason reason);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum note_kind { NOTE_START, NOTE_ABORT, NOTE_FIRST_BYTE, NOTE_END };
+enum note_kind { NOTE_START, NOTE_ABORT, NOTE_RETIRE, NOTE_FIRST_BYTE, NOTE_END };
 
 struct pair;
 

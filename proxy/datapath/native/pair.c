@@ -41,7 +41,7 @@ static uint64_t next_look(const struct pair *pair)
     uint64_t due = deadline(pair);
     if (pair->tune_at_ns && !pair->connecting)
         due = earlier(pair->tune_at_ns, due);
-    return may_age(pair) ? earlier(pair->old_at, due) : due;
+    return may_age(pair) ? earlier(pair->look_at, due) : due;
 }
 
 /* Only after what makes the deadline earlier: when it comes up, a later one is seen. */
@@ -242,19 +242,26 @@ void pair_abort(struct worker *worker, struct pair *pair)
         pair->doom = pair->to_abort;
 }
 
+/* The timer looks whether it is at rest, in its next tick and again. */
+void pair_retire(struct worker *worker, struct pair *pair)
+{
+    age_retire(worker, pair);
+    pair_set_timer(worker, pair);
+}
+
 void pair_expire(struct worker *worker, struct pair *pair)
 {
     if (pair->tune_at_ns && !pair->connecting && pair->tune_at_ns <= worker->now) {
         connect_tune(pair);
         pair->tune_at_ns = 0;
     }
-    bool old = may_age(pair) && pair->old_at <= worker->now;
-    if (old && age_is_at_rest(worker, pair)) {
-        finish(worker, pair, RELAY_MAX_AGE, false);
+    enum relay_reason over = RELAY_UNDECIDED;
+    if (may_age(pair) && pair->look_at <= worker->now)
+        over = age_look(worker, pair);
+    if (over) {
+        finish(worker, pair, over, false);
         return;
     }
-    if (old)
-        age_look_again(worker, pair);
     if (deadline(pair) > worker->now) {
         pair_set_timer(worker, pair);
         return;

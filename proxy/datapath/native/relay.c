@@ -1,7 +1,6 @@
 #include "relay.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,6 @@
 #include <unistd.h>
 
 #include "internal.h"
-
-enum { STACK_SIZE = 256 << 10 };
 
 struct relay {
     struct mailbox outbox;
@@ -71,54 +68,6 @@ void relay_service_close(struct relay_service *service)
 
 /* --- threads -------------------------------------------------------------------------------------------------- */
 
-/* The thread runs no signal's handler: those are for the caller's. */
-static int spawn(struct worker *worker)
-{
-    sigset_t every, before;
-    pthread_attr_t attributes;
-    sigfillset(&every);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    int error = pthread_create(&worker->thread, &attributes, worker_run, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error;
-}
-
-static void worker_free(struct worker *worker)
-{
-    close(worker->epoll);
-    close(worker->bell);
-    free(worker);
-}
-
-static struct worker *worker_new(struct relay *relay, int number, bool spin)
-{
-    struct worker *worker = aligned_alloc(_Alignof(struct worker), sizeof *worker);
-    if (worker == NULL)
-        return NULL;
-    memset(worker, 0, offsetof(struct worker, buffer));
-    worker->outbox = &relay->outbox;
-    worker->outbox_bell = relay->bell;
-    worker->number = number;
-    worker->spin = spin;
-    worker->luck = clock_ns() | 1;
-    link_init(&worker->pairs);
-    link_init(&worker->ready);
-    wheel_init(&worker->wheel, clock_ns());
-    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
-    worker->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event ring = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
-    int error = epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->bell, &ring) ? errno : spawn(worker);
-    if (error) {
-        worker_free(worker);
-        errno = error;
-        return NULL;
-    }
-    return worker;
-}
-
 struct relay *relay_open(int threads, bool spin)
 {
     struct relay *relay = calloc(1, sizeof *relay + (size_t)threads * sizeof(struct worker *));
@@ -126,7 +75,7 @@ struct relay *relay_open(int threads, bool spin)
         return NULL;
     relay->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     while (relay->bell >= 0 && relay->threads < threads) {
-        struct worker *worker = worker_new(relay, relay->threads, spin);
+        struct worker *worker = worker_new(&relay->outbox, relay->bell, relay->threads, spin);
         if (worker == NULL)
             break;
         relay->workers[relay->threads++] = worker;
@@ -213,12 +162,13 @@ static struct pair *pair_new(const struct relay_order *order)
     pair->address = order->address;
     pair->connect_within_ns = order->connect_within_ns;
     pair->retry_before_ns = order->retry_before_ns;
-    pair->waiting_since = clock_ns();
+    pair->begun_at = pair->waiting_since = clock_ns();
     pair->token = order->token;
     pair->given_back = -1;
     pair->life = (struct note){ .pair = pair, .kind = NOTE_START };
     pair->first_byte = (struct note){ .pair = pair, .kind = NOTE_FIRST_BYTE };
     pair->abort = (struct note){ .pair = pair, .kind = NOTE_ABORT };
+    pair->retire = (struct note){ .pair = pair, .kind = NOTE_RETIRE };
     pair->holders = 1;
     link_init(&pair->all);
     link_init(&pair->ready);
@@ -257,6 +207,20 @@ void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason
     if (!pair->to_abort)
         pair->to_part = reason;
     relay_abort(relay, pair, RELAY_ABORTED);
+}
+
+/* The note is free again once the thread has taken the wish. */
+void relay_retire(struct relay *relay, struct pair *pair, uint64_t within_ns)
+{
+    if (relay->stopped || within_ns == 0 || atomic_load_explicit(&pair->to_retire_within_ns, memory_order_acquire))
+        return;
+    atomic_store_explicit(&pair->to_retire_within_ns, within_ns, memory_order_relaxed);
+    give_order(relay, &pair->retire);
+}
+
+uint64_t relay_begun_at(const struct pair *pair)
+{
+    return pair->begun_at;
 }
 
 void relay_flush(struct relay *relay)

@@ -25,6 +25,7 @@ enum relay_reason {
     RELAY_IDLE_TIMEOUT,
     RELAY_HALF_CLOSE_TIMEOUT,
     RELAY_MAX_AGE,     /* old, and at rest: by a FIN on both sides */
+    RELAY_RETIRED,     /* the same, as the caller wished */
     RELAY_UNCONNECTED, /* the pod could not be reached: the client's descriptor comes back, `error` says why */
     RELAY_UNTOUCHED,   /* the pod ended it before any byte flowed: the client's descriptor comes back */
     RELAY_ABORTED,     /* this and all above it: by the caller, who may have reasons of his own */
@@ -87,6 +88,8 @@ int relay_bell(const struct relay *relay);        /* readable when there is news
 struct pair *relay_start(struct relay *relay, const struct relay_order *order); /* NULL: no memory */
 void relay_abort(struct relay *relay, struct pair *pair, enum relay_reason reason); /* by a reset on both sides */
 void relay_part(struct relay *relay, struct pair *pair, enum relay_reason reason); /* FIN if at rest, or aborted */
+void relay_retire(struct relay *relay, struct pair *pair, uint64_t within_ns); /* FIN if at rest within that time */
+uint64_t relay_begun_at(const struct pair *pair); /* when it was started, on CLOCK_MONOTONIC */
 void relay_flush(struct relay *relay); /* hand over all these orders since the last time */
 void relay_hear(struct relay *relay);  /* stop the bell; relay_next() has all news until now */
 bool relay_next(struct relay *relay, struct relay_news *news); /* false: that was all */

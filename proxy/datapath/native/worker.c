@@ -3,8 +3,16 @@
  */
 #include "internal.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <unistd.h>
+
+enum { STACK_SIZE = 256 << 10 };
 
 static struct pair *of_all(struct link *link)
 {
@@ -110,10 +118,12 @@ static void look_at_timers(struct worker *worker)
 }
 
 /* Unless it is over already. */
-static void end(struct worker *worker, struct pair *pair)
+static void end(struct worker *worker, struct pair *pair, enum note_kind how)
 {
-    if (!pair->reason)
+    if (!pair->reason && how == NOTE_ABORT)
         pair_abort(worker, pair);
+    if (!pair->reason && how == NOTE_RETIRE)
+        pair_retire(worker, pair);
     if (!pair->reason)
         worker_queue(worker, pair);
     pair_release(pair);
@@ -124,7 +134,7 @@ static void obey(struct worker *worker, const struct note *note)
     if (note->kind == NOTE_START)
         pair_begin(worker, note->pair);
     else
-        end(worker, note->pair);
+        end(worker, note->pair, note->kind);
 }
 
 static void read_orders(struct worker *worker)
@@ -153,7 +163,7 @@ static void tell_news(struct worker *worker)
         bell_ring(worker->outbox_bell);
 }
 
-void *worker_run(void *argument)
+static void *run(void *argument)
 {
     struct worker *worker = argument;
     bool stopping = false;
@@ -172,4 +182,54 @@ void *worker_run(void *argument)
         tell_news(worker);
     }
     return NULL;
+}
+
+/* --- the thread ----------------------------------------------------------------------------------------------- */
+
+/* The thread runs no signal's handler: those are for the caller's. */
+static int spawn(struct worker *worker)
+{
+    sigset_t every, before;
+    pthread_attr_t attributes;
+    sigfillset(&every);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    int error = pthread_create(&worker->thread, &attributes, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+void worker_free(struct worker *worker)
+{
+    close(worker->epoll);
+    close(worker->bell);
+    free(worker);
+}
+
+struct worker *worker_new(struct mailbox *outbox, int outbox_bell, int number, bool spin)
+{
+    struct worker *worker = aligned_alloc(_Alignof(struct worker), sizeof *worker);
+    if (worker == NULL)
+        return NULL;
+    memset(worker, 0, offsetof(struct worker, buffer));
+    worker->outbox = outbox;
+    worker->outbox_bell = outbox_bell;
+    worker->number = number;
+    worker->spin = spin;
+    worker->luck = clock_ns() | 1;
+    link_init(&worker->pairs);
+    link_init(&worker->ready);
+    wheel_init(&worker->wheel, clock_ns());
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event ring = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
+    int error = epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->bell, &ring) ? errno : spawn(worker);
+    if (error) {
+        worker_free(worker);
+        errno = error;
+        return NULL;
+    }
+    return worker;
 }

@@ -152,6 +152,7 @@ struct session {
     bool quick;    /* of the service with short timeouts */
     bool ages;     /* of that with short lives */
     bool parted;   /* aborted, unless it is at rest */
+    bool retired;  /* ended once it is at rest, within a while, and asked again */
     bool refuses;  /* its first pod is not there any more */
     int door;      /* where its pod listens, and the engine connects to; or -1 */
     int twin;      /* a second descriptor of a socket of the engine's, as a child process has them; or -1 */
@@ -322,7 +323,7 @@ static void start(struct session *session, int client)
         order.service = mortal;
     end_init(&session->pod);
     session->pod.waits = !session->client.waits && once_in(3);
-    session->client.lingers = session->pod.lingers = session->ages || session->parted;
+    session->client.lingers = session->pod.lingers = session->ages || session->parted || session->retired;
     if (session->refuses || (!session->leaves && once_in(2)))
         expect(session, &order);
     else
@@ -345,6 +346,7 @@ static void begin(struct session *session)
     session->refuses = !session->leaves && once_in(8);
     session->aborted = once_in(25);
     session->parted = once_in(25);
+    session->retired = once_in(10);
     session->ages = !session->quick && once_in(8);
     end_init(&session->client);
     session->client.waits = once_in(3);
@@ -379,18 +381,24 @@ static void live_on(struct session *session)
         relay_abort(relay, session->pair, RELAY_ABORTED);
     if (!session->reason && session->parted && once_in(200))
         relay_part(relay, session->pair, RELAY_ABORTED + 1);
+    if (!session->reason && session->retired && once_in(20))
+        relay_retire(relay, session->pair, 1 + draw() % 40000000);
     if (session->reason && session->twin >= 0 && once_in(20)) {
         close(session->twin);
         session->twin = -1;
     }
 }
 
+static bool ended_at_rest(const struct session *session)
+{
+    return session->reason == RELAY_MAX_AGE || session->reason == RELAY_RETIRED || session->reason == RELAY_ABORTED + 1;
+}
+
 /* A stream that ends by a FIN is whole. */
 static void check_whole(const struct session *session, const struct end *end, const struct end *other)
 {
     bool whole = end->received == other->sent + other->ahead && !other->cut;
-    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 1;
-    bool ended_by_relay = at_rest || session->reason == RELAY_IDLE_TIMEOUT;
+    bool ended_by_relay = ended_at_rest(session) || session->reason == RELAY_IDLE_TIMEOUT;
     if (end->heard_fin && !ended_by_relay && !whole)
         fail("half a stream looks whole");
 }
@@ -399,7 +407,7 @@ static bool may_end_early(const struct session *session)
 {
     bool resets = session->client.resets || session->pod.resets || session->leaves;
     bool no_memory = starved && session->reason == RELAY_ABORTED;
-    bool by_us = session->aborted || session->parted;
+    bool by_us = session->aborted || session->parted || session->reason == RELAY_RETIRED;
     return resets || by_us || session->quick || session->ages || no_memory;
 }
 
@@ -414,8 +422,7 @@ static void check(const struct session *session)
         fail("wrong count");
     /* Nothing is under way when one ends at rest: what was read has been taken. What is said at that very moment is
      * lost, and its end hears a reset. */
-    bool at_rest = session->reason == RELAY_MAX_AGE || session->reason == RELAY_ABORTED + 1;
-    if (at_rest && ((client->heard_fin && client->received != news->from_pod) ||
+    if (ended_at_rest(session) && ((client->heard_fin && client->received != news->from_pod) ||
                     (pod->heard_fin && pod->received != news->to_pod + client->ahead)))
         fail("not at rest when it ended");
     if (session->reason == RELAY_COMPLETED) {
