@@ -17,7 +17,7 @@ from proxy import __version__, config
 from proxy.admin import server, views
 from proxy.bind import bind, leads_to, listens_on, unbind
 from proxy.clock import SystemClock
-from proxy.config import HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
+from proxy.config import SPREADING, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
 from proxy.controlpath.checks import make_check
 from proxy.controlpath.discovery import Discovery
 from proxy.controlpath.fleet import make_fleet
@@ -101,6 +101,10 @@ class Service:
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
         if settings.close_on_unhealthy:
             self.pool.on_unhealthy = partial(self.relay.abort, EndReason.UNHEALTHY)
+        if settings.rebalance and settings.balancer in SPREADING:
+            from proxy.datapath.rebalancer import Rebalancer  # who does without pays nothing for it
+
+            Rebalancer(settings, self.pool, self.relay, clock, rng)
         key_of = make_key_of(settings, pod, clock)
         self.queue = Queue(self.pool, settings.queue_size)
         sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)

@@ -7,6 +7,7 @@ from proxy.config.targets import DnsTarget, NamedTarget, SrvTarget, StaticTarget
 from proxy.config.values import Listen
 from proxy.config.values import listen as _listen
 from proxy.config.words import (
+    SPREADING,
     AccessLog,
     Balancer,
     HashKey,
@@ -23,6 +24,7 @@ parse_listen = _listen.parse
 
 __all__ = [
     "PREFIX",
+    "SPREADING",
     "AccessLog",
     "Balancer",
     "DnsTarget",

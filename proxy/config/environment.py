@@ -13,6 +13,7 @@ from proxy.config.setting import Setting, variable
 from proxy.config.settings import PROCESS_FIELDS, Settings
 from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target
 from proxy.config.values import Kind, Listen, nearest
+from proxy.config.words import SPREADING
 from proxy.errors import Fault, SettingsError
 
 PREFIX = "HEADWAY_"
@@ -44,8 +45,8 @@ NEEDS = {
     "health_host": ("health_check", ("http", "grpc")),
     "health_service": ("health_check", ("grpc",)),
     "proxy_protocol_from": ("proxy_protocol_accept", ("true",)),
-    "relay_threads": ("relay", ("auto", "native")),
-    "relay_spin": ("relay", ("auto", "native")),
+    **dict.fromkeys(("relay_threads", "relay_spin"), ("relay", ("auto", "native"))),
+    "rebalance": ("balancer", SPREADING),
 }
 
 # What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.

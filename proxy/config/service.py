@@ -7,7 +7,7 @@ import msgspec
 from proxy.config import targets, values
 from proxy.config.setting import Seconds, Setting, Share, fields_of
 from proxy.config.targets import Target
-from proxy.config.values import Listen, Networks, count, duration, one_of, one_of_or_own, share
+from proxy.config.values import Listen, Networks, count, duration, one_of, one_of_or_own, share, share_or_off
 from proxy.config.words import (
     AccessLog,
     Balancer,
@@ -265,6 +265,15 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             duration("1s", "720h", zero="never"),
             "0",
             "±10 %; an older connection is closed as soon as it is at rest, never in mid-transfer",
+        ),
+    ]
+    rebalance: Annotated[
+        Share,
+        Setting(
+            share_or_off(1, 100),
+            "off",
+            "when endpoints come and lack connections, older ones of the others are closed once they are at "
+            "rest: at most this share of all a minute",
         ),
     ]
     tcp_keepalive_s: Annotated[

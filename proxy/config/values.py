@@ -104,6 +104,16 @@ def share(low: int = 0, high: int = 100, *, zero: str = "") -> Kind[float]:
     return Kind(parse, allowed + (f", or 0 = {zero}" if zero else ""), lambda part: f"{part * 100:.7g}%")
 
 
+def share_or_off(low: int, high: int) -> Kind[float]:
+    """A share above 0, or 0 for off."""
+    part = share(low, high)
+    return Kind(
+        lambda text: 0.0 if text.lower() == "off" else part.parse(text),
+        f"off, or {part.allowed}",
+        lambda value: part.show(value) if value else "off",
+    )
+
+
 def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit()):

@@ -13,6 +13,11 @@ class Balancer(StrEnum):
     ORDERED = "ordered"
 
 
+# Those with a place for each connection, as a user's own may have; with the others any endpoint would do.
+PLACING = frozenset({Balancer.MAGLEV, Balancer.ORDERED})
+SPREADING = tuple(word for word in Balancer if word not in PLACING)
+
+
 class HashKey(StrEnum):
     CLIENT = "client"
     POD = "pod"

@@ -1,9 +1,9 @@
 """What a relay is: it connects a client to a pod, and moves bytes between them until both are done."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import nsmallest
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -77,10 +77,18 @@ class Retirable(Protocol):
 R = TypeVar("R", bound=Retirable)
 
 
-def to_retire(pairs: Iterable[R], owner: object, before: float, most: int) -> list[R]:
+def to_retire(pairs: Iterable[R], counts: Mapping[Any, int], before: float) -> list[R]:
     """Those that retire() asks."""
-    older = (pair for pair in pairs if pair.owner is owner and pair.begun_at < before)
-    return nsmallest(most, older, key=lambda pair: (pair.asked, pair.begun_at))
+    older: dict[object, list[R]] = {owner: [] for owner in counts}
+    for pair in pairs:
+        if pair.owner in older and pair.begun_at < before:
+            older[pair.owner].append(pair)
+    chosen = (nsmallest(counts[owner], theirs, key=_turn) for owner, theirs in older.items())
+    return [pair for those in chosen for pair in those]
+
+
+def _turn(pair: Retirable) -> tuple[int, float]:
+    return pair.asked, pair.begun_at
 
 
 class Relay(Protocol):
@@ -112,10 +120,10 @@ class Relay(Protocol):
         not connected yet are given back.
         """
 
-    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
-        """Ask up to `most` of an owner's connections that began before then, the oldest first; who was asked
-        already comes last. Each that is at rest within so many seconds ends as rebalanced, by a FIN on both
-        sides; the others are left as they are. How many were asked.
+    def retire(self, counts: Mapping[Any, int], before: float, within_s: float) -> int:
+        """Ask so many of each owner's connections, of those that began before then, the oldest first; who was
+        asked already comes last. Each that is at rest within so many seconds ends as rebalanced, by a FIN on
+        both sides; the others are left as they are. How many were asked.
         """
 
     def part(self, reason: EndReason) -> None:

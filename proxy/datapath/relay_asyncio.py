@@ -4,8 +4,9 @@ import asyncio
 import math
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from proxy.datapath.connector import Connector
 from proxy.datapath.pair_asyncio import Pair
@@ -171,9 +172,9 @@ class AsyncioRelay:
             if owner is None or attempt.owner is owner:
                 attempt.give_up(reason)
 
-    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
+    def retire(self, counts: Mapping[Any, int], before: float, within_s: float) -> int:
         self._calls += 1
-        chosen = to_retire(self._pairs, owner, before, most)
+        chosen = to_retire(self._pairs, counts, before)
         for pair in chosen:
             pair.asked = self._calls
         self._part_at_rest(chosen, self._clock.now() + within_s)

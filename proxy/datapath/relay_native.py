@@ -8,6 +8,8 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Mapping
+from typing import Any
 from weakref import finalize
 
 from proxy.datapath.native import _relay
@@ -152,9 +154,9 @@ class NativeRelay:
             self._engine.part(pair, reason)
         self._engine.send()
 
-    def retire(self, owner: object, before: float, most: int, within_s: float) -> int:
+    def retire(self, counts: Mapping[Any, int], before: float, within_s: float) -> int:
         self._calls += 1
-        chosen = to_retire(self._pairs, owner, before, most)
+        chosen = to_retire(self._pairs, counts, before)
         for pair in chosen:
             pair.asked = self._calls
             self._engine.retire(pair, within_s)

@@ -22,7 +22,7 @@ from proxy.pool.lease import Lease
 from proxy.pool.picked import LENGTH, Picked
 from proxy.pool.roster import Roster
 from proxy.pool.snapshots import Snapshots
-from proxy.pool.tiers import STANDBY, Chosen, Tiers
+from proxy.pool.tiers import DOUBTFUL, STANDBY, Chosen, Tiers, tier_of
 from proxy.pool.verdicts import Verdicts
 
 MANY = 1 << 30
@@ -46,6 +46,7 @@ class Pool:
         self.on_members_changed: Callable[[], None] = lambda: None
         self.on_suspect: Callable[[Endpoint], None] = lambda endpoint: None  # a check would tell more
         self.on_unhealthy: Callable[[Endpoint], None] = lambda endpoint: None  # its checks fail now
+        self.on_newcomer: Callable[[Endpoint], None] = lambda endpoint: None  # it may be used from now on
         self.on_room: Callable[[int], None] = lambda count: None  # for so many more connections, perhaps
         self.request_resolve: Callable[[], None] = lambda: None  # DNS may already know better
         self.picked: deque[Picked] = deque(maxlen=LENGTH)
@@ -107,6 +108,13 @@ class Pool:
             counts[endpoint.state] += 1
         return counts
 
+    def serving(self) -> list[Endpoint]:
+        """Those that are used by right, as of now; none while others are used for want of them."""
+        self._snapshots.refresh(self._clock.now())
+        if self.tiers.field.panic:
+            return []
+        return [each for each in self.active if each.usable and tier_of(each, self.held, ()) < DOUBTFUL]
+
     # --- discovery ------------------------------------------------------------------------------
 
     def apply(self, answer: Answer) -> None:
@@ -133,10 +141,13 @@ class Pool:
             for endpoint in self._order:
                 endpoint.standby = endpoint not in used
         if changed:
-            self.active = chosen
+            before, self.active = self.active, chosen
             self._snapshots.follow(self.active, self.held)
             self.on_members_changed()
             self.on_room(MANY)
+            if self._subset_size and before:
+                for endpoint in set(chosen).difference(before):
+                    self.on_newcomer(endpoint)
 
     def drop(self, endpoint: Endpoint) -> None:
         self.roster.drop(endpoint)

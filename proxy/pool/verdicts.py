@@ -37,6 +37,8 @@ class Surroundings(Protocol):
     def on_suspect(self) -> Callable[[Endpoint], None]: ...
     @property
     def on_unhealthy(self) -> Callable[[Endpoint], None]: ...
+    @property
+    def on_newcomer(self) -> Callable[[Endpoint], None]: ...
     def drop(self, endpoint: Endpoint) -> None: ...
     def state_changed(self) -> None: ...
 
@@ -283,6 +285,7 @@ class Verdicts:
         """Its share rises from now on."""
         if self._slow_start_s:
             endpoint.warming_since = self._clock.now()
+        self._pool.on_newcomer(endpoint)
 
 
 def _is_out(endpoint: Endpoint) -> bool:

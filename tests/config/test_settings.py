@@ -62,6 +62,7 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "IDLE_TIMEOUT": "1h",
     "HALF_CLOSE_TIMEOUT": "1m",
     "MAX_CONNECTION_AGE": "0",
+    "REBALANCE": "off",
     "TCP_KEEPALIVE": "30s",
     "TCP_USER_TIMEOUT": "30s",
     "PROXY_PROTOCOL_SEND": "off",
@@ -228,6 +229,9 @@ ITS_OWN = [  # setting, value, what else makes it mean something, and what does 
     ("HEALTH_BUDGET", "5", {}, {"HEALTH_CHECK": "off"}),
     ("PROXY_PROTOCOL_FROM", "10.0.0.0/8", {"PROXY_PROTOCOL_ACCEPT": "true"}, {}),
     ("CLOSE_ON_UNHEALTHY", "true", {}, {"HEALTH_CHECK": "off"}),
+    ("REBALANCE", "10%", {"BALANCER": "round_robin"}, {"BALANCER": "ordered"}),
+    ("REBALANCE", "100%", {}, {"BALANCER": "maglev"}),
+    ("REBALANCE", "off", {}, {"BALANCER": "mine:make"}),
     ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
     ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
 ]
@@ -303,6 +307,20 @@ def test_the_bound_of_maglev(text: str, allowed: bool) -> None:
         return
     with pytest.raises(SettingsError, match=r"out of range; allowed: .* from 100% to 1000%, or 0 = no bound"):
         rows(BALANCER="maglev", HASH_BALANCE_FACTOR=text)
+
+
+@pytest.mark.parametrize(
+    "text,allowed", [("1%", True), ("100%", True), ("0%", False), ("10", False), ("101%", False)]
+)
+def test_a_share_or_off(text: str, allowed: bool) -> None:
+    """REBALANCE closes something or is off, by that word."""
+    if allowed:
+        assert rows(REBALANCE=text)["HEADWAY_REBALANCE"].value == text
+        return
+    with pytest.raises(
+        SettingsError, match=r"HEADWAY_REBALANCE=.*; allowed: off, or a share .* from 1% to 100%"
+    ):
+        rows(REBALANCE=text)
 
 
 @pytest.mark.parametrize("field,setting", (SERVICE_FIELDS | PROCESS_FIELDS).items())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -40,20 +41,23 @@ def test_the_oldest_of_one_owner(engine: Engine) -> None:
 
     async def test() -> None:
         bench, mine, others = Bench(engine, LIVES), object(), object()
-        async with bench.relayed(owner=others) as foreign, bench.relayed(owner=mine) as first:
-            async with bench.relayed(owner=mine) as second, bench.relayed(owner=mine) as third:
-                await asyncio.sleep(2 * QUIET_S)
-                before = time.monotonic()
-                async with bench.relayed(owner=mine) as late:
-                    assert bench.relay.retire(mine, before, 2, LONG_S) == 2
+        async with AsyncExitStack() as open_ones:
+            owners = (others, mine, mine, mine)
+            foreign, first, second, third = [
+                await open_ones.enter_async_context(bench.relayed(owner=owner)) for owner in owners
+            ]
+            await asyncio.sleep(2 * QUIET_S)
+            before = time.monotonic()
+            late = await open_ones.enter_async_context(bench.relayed(owner=mine))
+            assert bench.relay.retire({mine: 2}, before, LONG_S) == 2
 
-                    await ends_cleanly(first)
-                    await ends_cleanly(second)
-                    await asyncio.sleep(2 * QUIET_S)
-                    assert bench.relay.retire(mine, before, 2, LONG_S) == 1
-                    await ends_cleanly(third)
-                    await asyncio.sleep(2 * QUIET_S)
-                    assert not (foreign.task.done() or late.task.done())
+            await ends_cleanly(first)
+            await ends_cleanly(second)
+            await asyncio.sleep(2 * QUIET_S)
+            assert bench.relay.retire({mine: 2}, before, LONG_S) == 1
+            await ends_cleanly(third)
+            await asyncio.sleep(2 * QUIET_S)
+            assert not (foreign.task.done() or late.task.done())
 
     run(test())
 
@@ -66,8 +70,8 @@ def test_who_is_busy_is_waited_for(engine: Engine) -> None:
         async with bench.relayed(owner=owner) as patient, bench.relayed(owner=owner) as late:
             await asks(patient)
             await asks(late)
-            assert bench.relay.retire(owner, time.monotonic(), 1, LONG_S) == 1
-            assert bench.relay.retire(owner, time.monotonic(), 1, 2 * QUIET_S) == 1
+            assert bench.relay.retire({owner: 1}, time.monotonic(), LONG_S) == 1
+            assert bench.relay.retire({owner: 1}, time.monotonic(), 2 * QUIET_S) == 1
             await asyncio.sleep(4 * QUIET_S)
             assert not patient.task.done()
             await is_answered(patient)
@@ -89,11 +93,11 @@ def test_who_was_asked_in_vain_is_asked_last(engine: Engine) -> None:
             await asks(busy)
             await asyncio.sleep(2 * QUIET_S)
             for _ in range(2):
-                assert bench.relay.retire(owner, time.monotonic(), 1, QUIET_S) == 1
+                assert bench.relay.retire({owner: 1}, time.monotonic(), QUIET_S) == 1
 
             await ends_cleanly(idle)
             assert not busy.task.done()
-            assert bench.relay.retire(owner, time.monotonic(), 5, LONG_S) == 1
+            assert bench.relay.retire({owner: 5}, time.monotonic(), LONG_S) == 1
             await is_answered(busy)
             await ends_cleanly(busy)
 
