@@ -4,6 +4,7 @@ from collections.abc import Generator
 from random import Random
 
 from loadtest.simulation.checks import Checks
+from loadtest.simulation.moves import Moves
 from loadtest.simulation.names import REPLY_S
 from loadtest.simulation.pods import FAILING_FAST, RTT_S, Mode, Pod
 from loadtest.simulation.timeline import Process
@@ -37,6 +38,7 @@ class Sidecar:
         self._poll_at = 0.0  # when DNS is asked next; whoever sleeps for another time has been overtaken
         self._polled_at = 0.0
         self.pool.request_resolve = self._poll_soon
+        self.moves = Moves(world, self.pool, self.rng) if world.settings.rebalance else None
         if world.settings.health_check is not HealthCheck.OFF:
             checks = Checks(world, self.pool, self.rng, plan.sidecars if plan.fleet_known else 0)
             self.pool.on_members_changed = checks.follow
@@ -113,18 +115,22 @@ class Sidecar:
         else:
             lease.succeeded(met.after_s - RTT_S)
         if world.plan.hold_s:
-            yield from self._hold(pod, key)
+            yield from self._hold(pod, lease.endpoint, key)
         pod.closed(self._timeline.time - began)
         return None
 
-    def _hold(self, pod: Pod, key: int) -> Process:
-        """Keep the connection open. Whoever loses it, as its pod ends, connects anew."""
+    def _hold(self, pod: Pod, endpoint: Endpoint, key: int) -> Process:
+        """Keep the connection open. Whoever loses it, as its pod ends or others come, connects anew."""
         process = self._timeline.current
         assert process is not None
         until = self._timeline.time + self.rng.expovariate(1 / self._world.plan.hold_s)
         pod.held.add(process)
+        if self.moves is not None:
+            self.moves.holds(endpoint, process)
         yield until - self._timeline.time
         pod.held.discard(process)
+        if self.moves is not None:
+            self.moves.lets_go(endpoint, process)
         if self._timeline.time < until:
             self._timeline.wake(self.connection(key))
 

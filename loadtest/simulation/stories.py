@@ -10,6 +10,7 @@ from loadtest.simulation.timeline import Process
 ROLLOUT_STEPS = 10  # the pods are replaced in so many steps
 ROLLOUT_STEP_S = 4.0
 FIRST_SECONDS = (1, 5, 10)
+SETTLED_S = 5.0
 
 
 def rolling_restart(grace_s: float, fleet: Fleet) -> Process:
@@ -46,6 +47,26 @@ def scale_up(fleet: Fleet) -> Process:
     pod = fleet.add_pod()
     fleet.list_pods()
     fleet.report.append(lambda result: _tell_of_newcomer(fleet, pod, result))
+
+
+def company(held: int, newcomers: int, fleet: Fleet) -> Process:
+    """Every sidecar opens connections that it holds; then pods join."""
+    yield fleet.plan.warm_up_s
+    for sidecar in fleet.sidecars:
+        for _ in range(held):
+            fleet.timeline.begin(sidecar.connection(fleet.key(sidecar)))
+    yield SETTLED_S
+    for _ in range(newcomers):
+        fleet.add_pod()
+    fleet.list_pods()
+    fleet.report.append(lambda result: _tell_of_open(fleet, result))
+    fleet.report.append(lambda result: _tell_of_moves(fleet, held, result))
+
+
+def _tell_of_moves(fleet: Fleet, held: int, result: Result) -> None:
+    """What part of the connections was closed."""
+    closed = sum(sidecar.moves.closed for sidecar in fleet.sidecars if sidecar.moves is not None)
+    result.extra["closed"] = round(closed / held / len(fleet.sidecars), 2)
 
 
 def _tell_of_newcomer(fleet: Fleet, pod: Pod, result: Result) -> None:

@@ -24,7 +24,19 @@ SMALL_ROLLOUT = {"sidecars": 40, "pods": 10}
 EVENNESS = ("fewest_open", "most_open")
 NEWCOMER = ("comes_after_s", "first_1_s", "first_5_s", "first_10_s", "most_in_a_second")
 FAIR_TIMES = 2.0
+EVEN = 0.75  # one that lacks less than a quarter is no reason to close others
 FIRST_POLLS_S = 2
+
+COMPANY = Plan(
+    sidecars=50,
+    pods=10,
+    rate=0.0,
+    hold_s=1e6,
+    seconds=900,
+    warm_up_s=10,
+    story=partial(stories.company, 150, 5),
+)
+MOVING = settings(COMPANY, REBALANCE="10%")
 
 RESTART = Plan(balancer="p2c", rate=0.0, seconds=40, warm_up_s=0, starts_within_s=1.0)
 RESTARTS = {
@@ -42,6 +54,18 @@ def newcomers(results: Results) -> list[Show]:
             f"{label}: the new pod gets {result.extra['first_10_s']:.2f} of a fair share in its first 10 s, "
             f"{result.extra['most_in_a_second']:.2f} in its busiest second",
             result.extra["first_10_s"] <= FAIR_TIMES,
+        )
+        for label, result in results.items()
+    ]
+
+
+def evened_out(results: Results) -> list[Show]:
+    """The promise of REBALANCE; with `random` luck has its part."""
+    return [
+        Show(
+            f"{label}: the emptiest pod holds {result.extra['fewest_open']:.2f} of its share, the fullest "
+            f"{result.extra['most_open']:.2f}; {result.extra['closed']:.0%} were closed",
+            result.extra["fewest_open"] >= EVEN if label not in ("off", "random") else None,
         )
         for label, result in results.items()
     ]
@@ -127,6 +151,16 @@ SCENARIOS = {
         columns=(*LATENCY[:1], "open"),
         extra=NEWCOMER,
         panels=("newcomer", "p99_ms"),
+    ),
+    "scale-up-rebalanced": Scenario(
+        "Five pods come to ten; 50 sidecars hold 150 connections each. What each pod holds a quarter of an "
+        "hour later, the mean is 1, and what part of all was closed for that, with REBALANCE=10%.",
+        {"off": COMPANY, **for_each(CHEAP, MOVING)},
+        {"sidecars": 5},
+        evened_out,
+        columns=("open",),
+        extra=(*EVENNESS, "closed"),
+        panels=("shares",),
     ),
     "fleet-restart": Scenario(
         "All sidecars start within one second.",
