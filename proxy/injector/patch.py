@@ -14,6 +14,8 @@ Operation = dict[str, Any]
 
 def changes(before: Any, after: Any, path: str = "") -> Iterator[Operation]:
     """The operations that make `after` of `before`, to be applied in this order."""
+    if before is after:  # what both share is not gone through
+        return
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _in_object(before, after, path)
     elif isinstance(before, list) and isinstance(after, list):
@@ -27,11 +29,10 @@ def _in_object(before: dict[str, Any], after: dict[str, Any], path: str) -> Iter
         if key not in after:
             yield {"op": "remove", "path": f"{path}/{_escaped(key)}"}
     for key, value in after.items():
-        inside = f"{path}/{_escaped(key)}"
-        if key in before:
-            yield from changes(before[key], value, inside)
-        else:
-            yield {"op": "add", "path": inside, "value": value}
+        if key not in before:
+            yield {"op": "add", "path": f"{path}/{_escaped(key)}", "value": value}
+        elif before[key] is not value:
+            yield from changes(before[key], value, f"{path}/{_escaped(key)}")
 
 
 def _in_list(before: list[Any], after: list[Any], path: str) -> Iterator[Operation]:
@@ -52,7 +53,7 @@ def _in_list(before: list[Any], after: list[Any], path: str) -> Iterator[Operati
 def _alike(one: list[Any], other: list[Any]) -> int:
     """With how many equal items both begin. As text: comparing objects would walk nested lists many times."""
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
-        if msgspec.json.encode(left) != msgspec.json.encode(right):
+        if left is not right and msgspec.json.encode(left) != msgspec.json.encode(right):
             return index
     return min(len(one), len(other))
 

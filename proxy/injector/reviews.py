@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from copy import copy
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import msgspec
 
 from proxy.errors import HeadwayError
 from proxy.inject.order import DOMAIN, INJECTED, Order, ordered
-from proxy.inject.pod import Refusal, inject
+from proxy.inject.pod import LISTS, Refusal, inject
 from proxy.inject.sidecar import NAME
 from proxy.injector.patch import Operation, changes
 
@@ -17,6 +18,7 @@ API_VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
 # What kubectl and controllers show as "invalid": the pod is wrong, and trying again will not help.
 UNPROCESSABLE = 422
 MOST_CONTAINERS = 200  # each is looked at for each port; no node runs that many, yet 3 MiB can list 200 000
+MOST_ANNOTATED = 256 << 10  # characters; Kubernetes takes no more bytes (TotalAnnotationSizeLimitB)
 MOST_SHOWN = 2000  # characters of what somebody wrote that go into an answer and the log
 LONGEST_NAME = 253  # Kubernetes limits it to that, but only after us
 
@@ -122,7 +124,7 @@ def _decide(request: _Request, defaults: Order | None) -> Reviewed:
     name = metadata.name or metadata.generate_name or request.name
     annotations = metadata.annotations or {}
     # Without these the API server will refuse it, in better words than ours.
-    is_pod = pod.metadata is not None and bool(spec.containers)
+    is_pod = pod.metadata is not None and bool(spec.containers) and _size(annotations) <= MOST_ANNOTATED
     containers = [*(spec.containers or ()), *(spec.init_containers or ())]
     if not is_pod or _has_sidecar(containers, annotations):
         return _answer(request, name, Result.UNCHANGED)
@@ -139,6 +141,10 @@ def _is_new_pod(request: _Request) -> bool:
     kind = request.kind
     is_pod = (kind.group, kind.version, kind.kind) == ("", "v1", "Pod")
     return is_pod and request.operation == "CREATE" and not request.sub_resource
+
+
+def _size(annotations: Mapping[str, str]) -> int:
+    return sum(map(len, annotations)) + sum(map(len, annotations.values()))
 
 
 def _has_sidecar(containers: list[_Container], annotations: Mapping[str, str]) -> bool:
@@ -158,9 +164,18 @@ def _patch(pod: msgspec.Raw, containers: int, order: Order | None) -> list[Opera
         return []
     if containers > MOST_CONTAINERS:
         raise Refusal([f"it has {containers} containers, more than {MOST_CONTAINERS}"])
-    after = _documents.decode(pod)
+    before = _documents.decode(pod)
+    after = _to_change(before)
     inject(after, order)
-    return list(changes(_documents.decode(pod), after))
+    return list(changes(before, after))
+
+
+def _to_change(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod without a sidecar, copied as far as `inject` changes it: the rest may be 3 MiB."""
+    after = {**pod, "metadata": {**pod["metadata"]}, "spec": {**pod["spec"]}}
+    for holder, keys in ((after["metadata"], ("annotations",)), (after["spec"], LISTS)):
+        holder.update({key: copy(holder[key]) for key in keys if key in holder})
+    return after
 
 
 def _in_short(text: str) -> str:

@@ -49,6 +49,14 @@ def test_nothing_changed(document: Any) -> None:
     assert list(changes(document, copy.deepcopy(document))) == []
 
 
+def test_what_both_share_is_not_gone_through() -> None:
+    """However large it is: looking into this one would fail."""
+    shared = [object()]
+    before, after = {"a": shared, "b": [shared]}, {"a": shared, "b": [shared, 1]}
+
+    assert list(changes(before, after)) == [{"op": "add", "path": "/b/1", "value": 1}]
+
+
 @pytest.mark.parametrize(
     "before,after,want",
     [
