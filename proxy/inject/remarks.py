@@ -24,7 +24,7 @@ def _remarks(spec: Mapping[str, Any], order: Order) -> Iterator[str]:
         shown = order.settings["TELEMETRY_LISTEN"]
         yield f"no probes: the kubelet cannot reach {PREFIX}TELEMETRY_LISTEN={shown}"
     if order.classic and spec.get("restartPolicy") in ("OnFailure", "Never"):
-        yield "with --classic it does not end by itself: the sidecar runs until something does POST /quit"
+        yield "as a plain container it does not end by itself: it runs until something does POST /quit"
     low = [f"{name} {listen}" for name, listen in listeners(settings) if listen.port < 1024]
     if low and not _may_be_low(spec):
         yield (

@@ -9,7 +9,7 @@ from proxy.config import PREFIX, DnsTarget, Listen, Settings, SrvTarget, from_en
 from proxy.errors import SettingsError
 from proxy.inject.amounts import amount
 from proxy.inject.budget import over_budget
-from proxy.inject.order import INJECTED, Order
+from proxy.inject.order import DOMAIN, INJECTED, Order
 from proxy.inject.refusal import Refusal
 from proxy.inject.sidecar import NAME, TELEMETRY, reachable
 
@@ -204,5 +204,5 @@ def _of_port_names(pod: Pod, order: Order, settings: Settings) -> Iterator[str]:
         if any(each.get("name") == TELEMETRY for each in mappings(container.get("ports"))):
             yield (
                 f"container {container['name']} has a port named {TELEMETRY}: a Service that names it would"
-                " lead to the sidecar's; rename it, or leave out --classic"
+                f" lead to the sidecar's; rename it, or do without {DOMAIN}classic, or --classic"
             )

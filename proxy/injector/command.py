@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where Kuberne
 # begin like that, in every pod of its namespace.
 
 
-def _defaults(image: str, pairs: list[str]) -> "Order":
+def _defaults(pairs: list[str], container: Mapping[str, Any]) -> "Order":
     from proxy.inject.order import Order, setting_name
 
     settings = {}
@@ -28,33 +29,39 @@ def _defaults(image: str, pairs: list[str]) -> "Order":
         if not (name and equals):
             raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
         settings[setting_name(name)] = text
-    return Order(image=image, settings=settings)
+    return Order(settings=settings, **container)
 
 
 def _address(help_: str) -> Any:
     return typer.Option(parser=parse_listen, metavar="ADDRESS:PORT", help=help_)
 
 
+Classic = typer.Option(
+    "--classic",
+    help="Plain containers, for clusters before 1.29: a native sidecar keeps pods from starting there.",
+)
+Certificates = typer.Option(help="The directory of tls.crt and tls.key, followed when they change.")
+SelfSigned = typer.Option("--self-signed", help="Make the certificate, keep it in a Secret, renew it.")
+Configuration = typer.Option(help="The MutatingWebhookConfiguration whose caBundle is patched.")
 Set = typer.Option("--set", metavar="NAME=VALUE", help="A setting of every sidecar; again for each.")
 Drain = typer.Option(min=0, metavar="SECONDS", help="How long it serves on after SIGTERM, unready.")
 
 
 def injector(
     image: Annotated[str, typer.Option(help="The sidecar's image.")] = f"headway:{__version__}",
+    image_pull_policy: Annotated[str, typer.Option(help="Always, IfNotPresent or Never.")] = "",
+    cpu: Annotated[str, typer.Option(help="Requested by every sidecar.")] = "10m",
+    memory: Annotated[str, typer.Option(help="Requested by every sidecar.")] = "64Mi",
+    memory_limit: Annotated[str, typer.Option(help="What each may take at most.")] = "256Mi",
+    classic: Annotated[bool, Classic] = False,
     setting: Annotated[list[str] | None, Set] = None,
     listen: Annotated[Any, _address("Where the API server posts reviews, over TLS.")] = ":9443",
     telemetry: Annotated[Any, _address("/livez, /readyz and /metrics.")] = ":9902",
-    certificates: Annotated[
-        Path, typer.Option(help="The directory of tls.crt and tls.key, followed when they change.")
-    ] = Path("/etc/headway/certificates"),
-    self_signed: Annotated[
-        bool, typer.Option("--self-signed", help="Make the certificate, keep it in a Secret, renew it.")
-    ] = False,
+    certificates: Annotated[Path, Certificates] = Path("/etc/headway/certificates"),
+    self_signed: Annotated[bool, SelfSigned] = False,
     secret: Annotated[str, typer.Option(help="That Secret.")] = "headway-injector-tls",
     service: Annotated[str, typer.Option(help="The Service that leads here.")] = "headway-injector",
-    webhook: Annotated[
-        str, typer.Option(help="The MutatingWebhookConfiguration whose caBundle is patched.")
-    ] = "headway-injector",
+    webhook: Annotated[str, Configuration] = "headway-injector",
     namespace: Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="Where it runs.")] = "headway-system",
     pod: Annotated[str, typer.Option(envvar="POD_NAME", help="Its name, for the log.")] = "",
     api_server: Annotated[str, typer.Option(help="The cluster's API server.")] = API_SERVER,
@@ -71,9 +78,10 @@ def injector(
     from proxy.injector.run import Options, main
 
     place = Place(api_server, service_account, namespace, secret, service, webhook)
-    identity = {"pod": pod, "namespace": namespace}
+    resources = {"cpu": cpu, "memory": memory, "memory_limit": memory_limit}
+    container = {"image": image, "pull_policy": image_pull_policy, "classic": classic, **resources}
     options = Options(
-        defaults=_defaults(image, setting or []),
+        defaults=_defaults(setting or [], container),
         listen=listen,
         telemetry=telemetry,
         certificates=certificates,
@@ -81,6 +89,6 @@ def injector(
         drain_s=drain,
         log_level=log_level,
         log_format=log_format,
-        pod={name: text for name, text in identity.items() if text},
+        pod={name: text for name, text in (("pod", pod), ("namespace", namespace)) if text},
     )
     raise typer.Exit(main(options))

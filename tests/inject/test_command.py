@@ -187,7 +187,7 @@ def test_classic(headway: Headway) -> None:
     ended = headway("inject", "--classic", "--target", "orders:8080", stdin=once)
     assert ended.status == 0
     assert ended.err.startswith(
-        "headway: note: standard input, document 1 (line 1), Pod plain: with --classic it does not end"
+        "headway: note: standard input, document 1 (line 1), Pod plain: as a plain container it does not end"
     )
 
 

@@ -81,6 +81,7 @@ def test_a_port_name_that_a_service_would_find_twice() -> None:
 
     (reason,) = reasons(pod(named), order(classic=True))
     assert reason.startswith("container app has a port named telemetry")
+    assert reason.endswith("do without headway.dev/classic, or --classic")
     assert reasons(pod(named), order(classic=True, TELEMETRY_LISTEN="off")) == []
     assert reasons(pod(named)) == []
 
@@ -228,7 +229,7 @@ def test_no_probes(listen: str) -> None:
 def test_a_classic_job(policy: str) -> None:
     """It would run for ever."""
     (remark,) = said(pod(restartPolicy=policy), order(classic=True))
-    assert remark.startswith("with --classic it does not end by itself")
+    assert remark.startswith("as a plain container it does not end by itself")
 
 
 def test_a_low_port() -> None:

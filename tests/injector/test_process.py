@@ -17,8 +17,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.inject.order import Order
 from tests.injector.cluster import serving
-from tests.injector.scenes import NAMES, TARGET, asking, new_pair, patched, pod, put, run, trusting
+from tests.injector.scenes import DEFAULTS, NAMES, TARGET, asking, new_pair, patched, pod, put, run, trusting
 from tests.injector.test_reviews import by_hand
 from tests.support import eventually
 
@@ -84,7 +85,15 @@ async def review(session: aiohttp.ClientSession, url: str, trust: ssl.SSLContext
 
 
 def test_a_whole_life(tmp_path: Path) -> None:
-    """Self-signed: ready once the API server trusts it; a pod is injected; SIGTERM ends it with status 0."""
+    """Self-signed: ready once the API server trusts it; a pod is injected; SIGTERM ends it with status 0.
+
+    What the options say of the sidecar's container counts.
+    """
+    sidecar = ["--classic", "--cpu=20m", "--memory=32Mi", "--memory-limit=64Mi", "--image-pull-policy=Always"]
+    order = Order(
+        image=DEFAULTS.image, settings={}, classic=True, pull_policy="Always",
+        cpu="20m", memory="32Mi", memory_limit="64Mi",
+    )  # fmt: skip
     own = tmp_path / "own"
     own.mkdir()
 
@@ -92,11 +101,12 @@ def test_a_whole_life(tmp_path: Path) -> None:
         async with serving(tmp_path / "account") as cluster:
             account = f"--service-account={tmp_path / 'account'}"
             api = f"--api-server=https://localhost:{cluster.port}"
-            async with process("--self-signed", api, account, f"--certificates={own}", "--drain=0") as here:
+            options = ["--self-signed", api, account, f"--certificates={own}", "--drain=0", *sidecar]
+            async with process(*options) as here:
                 await eventually(here.ready)
                 trust = ssl.create_default_context(cadata=bundle(cluster.bundles[0]))
                 status, answer, _ = await review(here.session, here.url, trust)
-                assert (status, patched(pod(TARGET), answer)) == (200, by_hand(pod(TARGET)))
+                assert (status, patched(pod(TARGET), answer)) == (200, by_hand(pod(TARGET), order))
                 metrics = (await here.page("metrics"))[1]
                 assert 'headway_injector_reviews_total{result="injected"} 1.0' in metrics
                 assert 'headway_injector_review_seconds_bucket{le="+Inf"} 1.0' in metrics
