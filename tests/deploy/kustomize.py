@@ -24,7 +24,7 @@ needs_kubectl = pytest.mark.skipif(
 
 CLASSIC = "overlays/classic"
 APPLICATIONS = ["base", *(f"overlays/{each.name}" for each in sorted((DEPLOY / "overlays").iterdir()))]
-DIRECTORIES = [*APPLICATIONS, "network-policy", "monitoring"]
+DIRECTORIES = [*APPLICATIONS, "network-policy", "monitoring", "injector/monitoring"]
 
 
 class Client(NamedTuple):

@@ -6,10 +6,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import promql_parser as promql
+from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.errors import ConnectError, NoEndpoint
+from proxy.errors import AllFull, ConnectError, NoEndpoint, QueueFull
+from proxy.injector.metrics import Metrics
 from proxy.model import EndReason
-from proxy.observe.metrics import METRICS
+from proxy.observe.metrics import METRICS, Declared
 from proxy.policy.endpoint import State
 
 # What Prometheus and the client library bring; the labels are the pod's.
@@ -24,13 +26,25 @@ OTHERS = {
 OF_THE_POD = {"namespace", "pod", "container", "instance", "job"}  # the PodMonitor adds them
 OF_COUNTERS = {"rate", "irate", "increase"}
 OF_GAUGES = {None, "changes", "max_over_time", "min_over_time", "avg_over_time", "delta"}
-REASONS = {NoEndpoint.reason, *(each.reason for each in ConnectError.__subclasses__())}
+OF_A_SESSION = {NoEndpoint.reason, AllFull.reason, QueueFull.reason}
+REASONS = OF_A_SESSION | {each.reason for each in ConnectError.__subclasses__()}
 VALUES = {
     "state": {each.value for each in State},
     "outcome": REASONS | {each.value for each in EndReason},
     "reason": REASONS,
-    "job": {"headway"},
+    "job": {"headway", "headway-injector"},
 }
+
+
+def _of_the_injector() -> Iterator[tuple[str, Declared]]:
+    for family in text_string_to_metric_families(Metrics().render(None).decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        if name.startswith("headway_injector_"):
+            yield name, Declared(family.type, tuple(labels), family.documentation)
+
+
+EXPORTED = METRICS | dict(_of_the_injector())
 
 
 class Asked(NamedTuple):
@@ -106,7 +120,7 @@ def _kind(name: str) -> str | None:
     base = _histogram(name)
     if base:
         return "counter"
-    declared = METRICS.get(name)
+    declared = EXPORTED.get(name)
     if declared and declared.kind != "histogram":
         return declared.kind
     return OTHERS.get(name)
@@ -114,11 +128,11 @@ def _kind(name: str) -> str | None:
 
 def _labels(name: str) -> set[str]:
     base = _histogram(name)
-    declared = METRICS.get(base or name)
+    declared = EXPORTED.get(base or name)
     own = set(declared.labels) if declared else set()
     return own | ({"le"} if base and name.endswith("_bucket") else set())
 
 
 def _histogram(name: str) -> str | None:
     base = re.sub(r"_(bucket|sum|count)$", "", name)
-    return base if base != name and base in METRICS and METRICS[base].kind == "histogram" else None
+    return base if base != name and base in EXPORTED and EXPORTED[base].kind == "histogram" else None

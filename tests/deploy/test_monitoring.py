@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from proxy.injector.metrics import RESULTS
 from tests.deploy.kustomize import DEPLOY, clients, load, named, needs_kubectl, of_kind
 from tests.deploy.promql import faults
 
 MONITORING = DEPLOY / "monitoring"
+ALERTS = {"sidecar": MONITORING / "alerts.yaml", "injector": DEPLOY / "injector/monitoring/alerts.yaml"}
 DASHBOARD = MONITORING / "dashboard.json"
 SCENES = Path(__file__).with_name("alerts.yaml")
 PROMTOOL = which("promtool") or which("promtool", path=str(Path(sys.executable).parent))
 
 
-def rules() -> list[dict[str, Any]]:
-    [group] = load(MONITORING / "alerts.yaml")["spec"]["groups"]
+def rules(whose: str) -> list[dict[str, Any]]:
+    [group] = load(ALERTS[whose])["spec"]["groups"]
     return list(group["rules"])
 
 
@@ -31,7 +33,10 @@ def panels() -> list[dict[str, Any]]:
     return [each for each in json.loads(DASHBOARD.read_text())["panels"] if each["type"] != "row"]
 
 
-RULES = [pytest.param(each, id=each["alert"]) for each in rules()]
+OF_THE_SIDECAR, OF_THE_INJECTOR = (
+    [pytest.param(each, id=each["alert"]) for each in rules(whose)] for whose in ALERTS
+)
+RULES = [*OF_THE_SIDECAR, *OF_THE_INJECTOR]
 PANELS = [pytest.param(each, id=each["title"]) for each in panels()]
 
 
@@ -87,7 +92,7 @@ def test_what_is_no_promql_is_seen() -> None:
 # --- alerts -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_THE_SIDECAR)
 def test_an_alert_says_where_to_look(rule: dict[str, Any]) -> None:
     """A summary of one line, and a description that names the doctor and a page."""
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
@@ -98,6 +103,16 @@ def test_an_alert_says_where_to_look(rule: dict[str, Any]) -> None:
     assert "/dns" in description or "/endpoints" in description
 
 
+@pytest.mark.parametrize("rule", OF_THE_INJECTOR)
+def test_an_alert_of_the_injector_says_what_it_means(rule: dict[str, Any]) -> None:
+    """The log tells more; the results that it counts are ones that there are."""
+    results = re.findall(r'result=~?"([\w|]+)"', rule["expr"])
+
+    assert {each for listed in results for each in listed.split("|")} <= set(RESULTS)
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert re.search("kubectl -n [^`]* logs ", rule["annotations"]["description"])
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_an_alert_names_only_labels_that_it_has(rule: dict[str, Any]) -> None:
     """What the text fills in is what the query groups by, or, ungrouped, a label of the pod."""
@@ -106,7 +121,7 @@ def test_an_alert_names_only_labels_that_it_has(rule: dict[str, Any]) -> None:
 
     named_in_text = set(re.findall(r"\$labels\.(\w+)", texts))
 
-    assert named_in_text
+    assert named_in_text or "absent" in rule["expr"] or not grouped
     assert named_in_text <= set(grouped[1].split(", ") if grouped else ["namespace", "pod"])
 
 
@@ -119,14 +134,16 @@ needs_promtool = pytest.mark.skipif(
 @pytest.mark.slow
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     """Prometheus itself takes the rules, plays the scenes in alerts.yaml, and fills in the summaries."""
-    spec = load(MONITORING / "alerts.yaml")["spec"]
-    YAML(typ="safe").dump(spec, tmp_path / "whole.yaml")
-    for rule in spec["groups"][0]["rules"]:
-        del rule["annotations"]["description"]  # promtool compares all that there are
-    YAML(typ="safe").dump(spec, tmp_path / "rules.yaml")
+    for whose, path in ALERTS.items():
+        spec = load(path)["spec"]
+        YAML(typ="safe").dump(spec, tmp_path / f"whole-{whose}.yaml")
+        for rule in spec["groups"][0]["rules"]:
+            del rule["annotations"]["description"]  # promtool compares all that there are
+        YAML(typ="safe").dump(spec, tmp_path / f"{whose}.yaml")
     copy(SCENES, tmp_path / "scenes.yaml")
 
-    for command in (["check", "rules", "whole.yaml"], ["test", "rules", "scenes.yaml"]):
+    whole = [f"whole-{whose}.yaml" for whose in ALERTS]
+    for command in (["check", "rules", *whole], ["test", "rules", "scenes.yaml"]):
         done = subprocess.run([str(PROMTOOL), *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -138,7 +155,7 @@ def test_every_alert_is_in_a_scene() -> None:
         check["alertname"] for scene in scenes for check in scene["alert_rule_test"] if check["exp_alerts"]
     }
 
-    assert seen == {each["alert"] for each in rules()}
+    assert seen == {each["alert"] for whose in ALERTS for each in rules(whose)}
 
 
 # --- scraping -----------------------------------------------------------------------------------
@@ -158,6 +175,22 @@ def test_the_monitor_finds_the_sidecar_and_nothing_else() -> None:
     assert keep["sourceLabels"] == ["__meta_kubernetes_pod_container_name"]
     assert (keep["regex"], keep["action"]) == (client.sidecar["name"], "keep")
     assert (job["targetLabel"], job["replacement"]) == ("job", "headway")
+
+
+@needs_kubectl
+def test_the_injector_is_found() -> None:
+    """By its label, its namespace and the port's name; whatever `up` says is its own."""
+    [monitor] = of_kind("injector/monitoring", "PodMonitor")
+    injector = named("injector", "Deployment", "headway-injector")
+    template = injector["spec"]["template"]
+    [container] = template["spec"]["containers"]
+    [scrape] = monitor["spec"]["podMetricsEndpoints"]
+    [job] = scrape["relabelings"]
+
+    assert monitor["metadata"]["namespace"] == injector["metadata"]["namespace"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert scrape["port"] in [port["name"] for port in container["ports"]]
+    assert (job["targetLabel"], job["replacement"]) == ("job", "headway-injector")
 
 
 # --- the dashboard ------------------------------------------------------------------------------
