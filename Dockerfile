@@ -28,6 +28,8 @@ RUN /tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /
  && python3 -m venv --without-pip /headway \
  && /tools/bin/pip --python /headway/bin/python install --no-index --no-deps --no-compile /wheels/*.whl \
  && /tools/bin/pip --python /headway/bin/python check \
+ && install -m 644 proxy/healthcheck.py /headway/ \
+ && find /headway/bin -type f ! -name headway -delete \
  && { (cd / && /headway/bin/python -c 'import proxy.datapath.native._relay') \
       || { echo 'The native relay was not built: BUILD_IMAGE needs gcc and the headers of Python.'; exit 1; }; } \
  && if command -v strip; then find /headway -name '*.so' -exec strip --strip-unneeded {} +; fi
@@ -51,14 +53,7 @@ ENV PATH=/headway/bin:/usr/local/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONDONTWR
 # Any other uid does as well: nothing is written, and nothing belongs to anyone.
 USER 65532:65532
 EXPOSE 9902
-# Without imports that cost: this runs inside the sidecar's memory limit. Kubernetes has probes of its own and
-# ignores it; where TELEMETRY_LISTEN is off, a unix socket or one other address, run with --no-healthcheck.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["python", "-ISc", "\
-import os, socket; \
-port = os.environ.get('HEADWAY_TELEMETRY_LISTEN', ':9902').rpartition(':')[2]; \
-page = socket.create_connection((b'localhost', int(port)), 2); \
-page.sendall(b'GET /livez HTTP/1.0\\r\\n\\r\\n'); \
-raise SystemExit(b' 200 ' not in page.recv(64))"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["python", "-IS", "/headway/healthcheck.py"]
 ENTRYPOINT ["python", "-m", "proxy"]
 
 ARG VERSION=unknown
