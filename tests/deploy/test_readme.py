@@ -6,7 +6,7 @@ import re
 import pytest
 
 from proxy.inject.order import Order, ordered
-from tests.deploy.kustomize import DEPLOY, Object, named, needs_kubectl, rendered
+from tests.deploy.kustomize import DEPLOY, Object, load, named, needs_kubectl, rendered
 from tests.tables import README
 
 TOLD = README.read_text()
@@ -63,6 +63,17 @@ def test_the_webhook_hears_of_pods_as_told() -> None:
     ]
     assert order is not None
     assert order.settings == {"TARGET": "orders.shop.svc.cluster.local.:8080"}
+
+
+def test_all_builds_take_the_same_arguments() -> None:
+    """Who needs a mirror for `make image` gets Compose's image through it, too."""
+    dockerfile, makefile = ((README.parent / name).read_text() for name in ("Dockerfile", "Makefile"))
+    arguments = re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE)
+    [passed] = re.findall(r"^FROM_OUTSIDE := (.*)", makefile, re.MULTILINE)
+    composed = load(DEPLOY / "compose.yaml")["services"]["orders"]["build"]["args"]
+
+    assert composed == passed.split()
+    assert [each for each in arguments if each not in ("VERSION", "REVISION", "CREATED")] == composed
 
 
 def containers(workload: Object) -> list[Object]:
