@@ -29,10 +29,11 @@ def tools(client: docker.DockerClient, base: str) -> str:
 
 @pytest.fixture(scope="session")
 def image(client: docker.DockerClient, base: str, tools: str) -> Iterator[str]:
-    """Headway's own, made from this checkout."""
+    """Headway's own, made from this checkout, on a base with Python and nothing else that runs scripts."""
     tag = f"headway-test:{secrets.token_hex(4)}"
-    images.wheels(client, base, tools)
-    images.headway(tag, base, tools)
+    bare = images.without_shell(client, base)
+    images.ahead(client, bare, tools)
+    images.headway(tag, bare, tools)
     try:
         yield tag
     finally:
@@ -49,12 +50,30 @@ def stage(client: docker.DockerClient, image: str, tools: str) -> Iterator[Scene
 @pytest.fixture
 def pods(stage: Scene) -> list[str]:
     """The names of three pods of the Service `orders`."""
-    return [stage.pod().short_id for _ in range(3)]
+    return stage.scale(3)
 
 
 @pytest.fixture
 def app(stage: Scene, pods: list[str]) -> Application:
     """An application whose sidecar is ready and knows all three."""
+    return _application(stage)
+
+
+@pytest.fixture(scope="session")
+def shared(client: docker.DockerClient, image: str, tools: str) -> Iterator[Scene]:
+    """A network with three pods, for tests that leave it as it is."""
+    with scene(client, image, tools) as made:
+        made.scale(3)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def onlooker(shared: Scene) -> Application:
+    """An application with its sidecar, for tests that only ask and look."""
+    return _application(shared)
+
+
+def _application(stage: Scene) -> Application:
     made = Application(stage, TARGET="orders:8080")
     made.inject()
     made.becomes_ready()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ from tests.containers.engine import WANTS, cannot
 HOME = Path(__file__).resolve().parents[2]
 OWN_BASE = "headway-test-python:1"  # raise it when `_bootstrap` changes: it is kept from run to run
 TOOLS = "headway-test-tools"
-WHEELS = "headway-test-wheels"
+BARE = "headway-test-bare"
+AHEAD = {"headway-test-wheels": ("--target", "build"), "headway-test-ahead": ()}
 PROGRAMS = "binutils curl gcc libc6-dev python3-dev python3-venv redis-server redis-tools"
 NOT_IN_AN_IMAGE = [
     "var/cache/apt",
@@ -87,15 +89,17 @@ def headway(tag: str, base: str, tools: str, *flags: str) -> None:
     assert not made.returncode, (made.stdout + made.stderr)[-4000:]
 
 
-def wheels(client: docker.DockerClient, base: str, tools: str) -> None:
-    """The build's first stage under its own name: the next run finds it, and it replaces the last."""
-    before = _has(client, WHEELS)
-    headway(WHEELS, base, tools, "--target", "build")
-    if before and before.id != client.images.get(WHEELS).id:
-        client.images.remove(str(before.id), force=True)
+def ahead(client: docker.DockerClient, base: str, tools: str) -> None:
+    """Both stages under names of their own: the next build finds them, and they replace the last."""
+    for name, flags in AHEAD.items():
+        before = _has(client, name)
+        headway(name, base, tools, *flags)
+        if before and before.id != client.images.get(name).id:
+            with suppress(ImageNotFound):  # somebody else's run may have replaced it, too
+                client.images.remove(str(before.id), force=True)
 
 
-def without_shell(client: docker.DockerClient, base: str, tag: str) -> None:
+def without_shell(client: docker.DockerClient, base: str) -> str:
     """The base as distroless images are: Python, and nothing that could run a script."""
     remove = (
         "import os, shutil; "
@@ -103,7 +107,8 @@ def without_shell(client: docker.DockerClient, base: str, tag: str) -> None:
         "assert not shutil.which('sh')"
     )
     dockerfile = f'FROM {base}\nRUN ["python3", "-c", "{remove}"]\n'.encode()
-    client.images.build(fileobj=io.BytesIO(dockerfile), tag=tag, rm=True, forcerm=True)
+    client.images.build(fileobj=io.BytesIO(dockerfile), tag=BARE, rm=True, forcerm=True)
+    return BARE
 
 
 def _has(client: docker.DockerClient, name: str) -> Image | None:

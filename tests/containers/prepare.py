@@ -17,7 +17,8 @@ def main() -> None:
     try:
         with engine() as client:
             base = images.base(client)
-            images.wheels(client, base, images.tools(client, base))
+            tools = images.tools(client, base)
+            images.ahead(client, images.without_shell(client, base), tools)
     except (skip.Exception, fail.Exception) as why:
         print(f"no images for the container tests yet: {why}")
 

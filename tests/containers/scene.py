@@ -4,6 +4,7 @@ import json
 import secrets
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,12 @@ RESTRICTED: dict[str, Any] = {
     "memswap_limit": "64m",
 }
 # As by default, only sooner.
-QUICK = {"HEADWAY_DNS_INTERVAL": "500ms", "HEADWAY_READY_WHEN": "endpoint"}
+QUIET_S = 0.25
+QUICK = {
+    "HEADWAY_DNS_INTERVAL": "500ms",
+    "HEADWAY_READY_WHEN": "endpoint",
+    "HEADWAY_DRAIN_QUIET": f"{QUIET_S * 1000:g}ms",
+}
 
 
 class Tally(NamedTuple):
@@ -100,6 +106,7 @@ class Scene:
 
     def __init__(self, client: docker.DockerClient, image: str, tools: str) -> None:
         self.client, self.image, self.tools = client, image, tools
+        self.pods: list[str] = []  # their names
         self.prefix = f"headway-test-{secrets.token_hex(4)}"
         # Nothing in it can reach anything outside.
         self.network: Network = client.networks.create(
@@ -124,15 +131,28 @@ class Scene:
             networking_config={self.network.name: address},
         )
 
-    def pod(self) -> Container:
-        """One more pod of the Service `orders`; it answers with the container's short id."""
-        return self.serve("orders", self.image, ["python", "-c", POD])
+    def pod(self) -> str:
+        """One more pod of the Service `orders`; it answers with its name."""
+        self.pods.append(str(self.serve("orders", self.image, ["python", "-c", POD]).short_id))
+        return self.pods[-1]
+
+    def scale(self, more: int) -> list[str]:
+        """So many more pods, started at once; the names of all."""
+        with ThreadPoolExecutor(more) as threads:
+            for each in [threads.submit(self.pod) for _ in range(more)]:
+                each.result()
+        return list(self.pods)
 
     def close(self) -> None:
-        for container in self.client.containers.list(all=True, filters={"label": f"{LABEL}={self.prefix}"}):
-            with suppress(NotFound):
-                container.remove(force=True, v=True)
+        left = self.client.containers.list(all=True, filters={"label": f"{LABEL}={self.prefix}"})
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(_remove, left))
         self.network.remove()
+
+
+def _remove(container: Container) -> None:
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
 
 
 @contextmanager

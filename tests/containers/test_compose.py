@@ -61,4 +61,4 @@ def test_five_pods_then_two(client: docker.DockerClient, image: str) -> None:
         assert until(lambda: len(answers()) > heard + 10, 60.0)
         assert not [line for line in answers() if "failed" in line]
     finally:
-        run([*command, "down", "--volumes", "--timeout", "5"])
+        run([*command, "down", "--volumes", "--timeout", "0"])

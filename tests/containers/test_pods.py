@@ -10,19 +10,19 @@ from tests.containers.waiting import until
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-def test_a_program_reaches_every_pod(app: Application, pods: list[str]) -> None:
-    tally = app.asks(90)
+def test_a_program_reaches_every_pod(onlooker: Application, shared: Scene) -> None:
+    tally = onlooker.asks(90)
 
     assert not tally.failed
-    assert set(tally.pods) == set(pods)
+    assert set(tally.pods) == set(shared.pods)
     assert min(tally.pods.values()) >= 10
 
 
-def test_curl_reaches_every_pod(app: Application, pods: list[str]) -> None:
-    answers = app.run("curl", "--silent", "--show-error", "--fail", "http://localhost:8080/[1-60]")
+def test_curl_reaches_every_pod(onlooker: Application, shared: Scene) -> None:
+    answers = onlooker.run("curl", "--silent", "--show-error", "--fail", "http://localhost:8080/[1-60]")
 
     assert len(answers.splitlines()) == 60
-    assert {line.split()[0] for line in answers.splitlines()} == set(pods)
+    assert {line.split()[0] for line in answers.splitlines()} == set(shared.pods)
 
 
 def test_redis_cli_reaches_every_redis(stage: Scene) -> None:
@@ -67,7 +67,7 @@ def test_a_rolling_update_fails_no_request(app: Application, stage: Scene, pods:
     asking = app.starts_asking()
     new = []
     for old in pods:
-        new.append(stage.pod().short_id)
+        new.append(stage.pod())
         assert until(lambda: app.headway("endpoints").count(" ready ") == 4, 15.0)
         ended(stage.client.containers.get(old), signal.SIGTERM)
         assert until(lambda: app.headway("endpoints").count(" ready ") == 3, 15.0)
