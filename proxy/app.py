@@ -13,9 +13,9 @@ from typing import Any
 
 import uvloop
 
-from proxy import __version__, config
+from proxy import __version__, config, socket_file
 from proxy.admin import server, views
-from proxy.bind import bind, leads_to, listens_on, unbind
+from proxy.bind import bind, bind_all, leads_to, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import SPREADING, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
 from proxy.controlpath.checks import make_check
@@ -35,6 +35,7 @@ from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
 from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.errors import SettingsError, StartError
+from proxy.inherit import Inherited, take_over
 from proxy.limits import memory_limit, raise_descriptor_limit
 from proxy.model import Answer, EndReason
 from proxy.observe import logs
@@ -54,6 +55,7 @@ COLLECT_AFTER = 20_000  # new objects; Python's 700 means full collections of 40
 
 def main() -> int:
     """Run the sidecar until it is told to end; the exit status."""
+    handed = config.handed_over()
     try:
         loaded = config.load()
         settings = loaded.settings
@@ -66,7 +68,7 @@ def main() -> int:
     finish_logs = logs.set_up(settings.log_level, settings.log_format, settings.pod)
     try:
         try:
-            return uvloop.run(App(loaded).run())
+            return uvloop.run(App(loaded, take_over(handed)).run())
         finally:
             finish_logs()
     except StartError as error:
@@ -86,6 +88,7 @@ class Service:
         clock: SystemClock,
         pod: str,
         engine: engines.Engine,
+        inherited: Inherited,
     ) -> None:
         rng = random.Random()
         self.settings = settings
@@ -108,13 +111,11 @@ class Service:
         key_of = make_key_of(settings, pod, clock)
         self.queue = Queue(self.pool, settings.queue_size)
         sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)
-        socks = bind(settings.listen, settings.prefix + "LISTEN")
+        socks = bind_all(settings.listen, settings.prefix + "LISTEN", inherited)
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
             tune_listener(sock, tuning)
-        self.listeners = [
-            Listener(settings.name, sock, slots, sessions.begin, engine.accept) for sock in socks
-        ]
+        self.listeners = [Listener(settings.name, sock, slots, sessions, engine.accept) for sock in socks]
         self.prober: Prober | None = None
         if settings.health_check is not HealthCheck.OFF:
             check = make_check(settings, connector.connect)
@@ -173,15 +174,15 @@ class Service:
 class App:
     """The process. Also the Status that the pages ask."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, inherited: Inherited) -> None:
         self._loaded = loaded
         self._settings = loaded.settings
+        self._inherited = inherited
         self._clock = SystemClock()
         self._cap = admission.cap(loaded.settings.max_connections, raise_descriptor_limit(), memory_limit())
         self._slots = Slots(self._cap.connections, self._clock)
-        self._drain = Drain(
-            self._slots, self._settings.drain_timeout_s, self._settings.drain_quiet_s, self._clock
-        )
+        drain = self._settings.drain_timeout_s, self._settings.drain_quiet_s
+        self._drain = Drain(self._slots, *drain, self._clock, self._take_all)
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
         self._check_room = asyncio.Semaphore(admission.CHECKS_AT_ONCE)
@@ -201,6 +202,7 @@ class App:
                 cleanup.callback(signal.signal, number, signal.SIG_IGN)
             self._bind(cleanup)
             await self._serve_pages(cleanup)
+            self._inherited.refuse_rest()
             for service in self._services:
                 service.start()
             calm_collector()
@@ -216,8 +218,9 @@ class App:
         resolv_conf = ResolvConfFile()
         pod = self._settings.pod_name or socket.gethostname()  # Kubernetes names the host after the pod
         engine = engines.start(self._settings, self._clock, cleanup)
+        shared = resolv_conf, self._slots, self._check_room, self._clock, pod, engine, self._inherited
         for settings in self._settings.services:
-            service = Service(settings, resolv_conf, self._slots, self._check_room, self._clock, pod, engine)
+            service = Service(settings, *shared)
             self._services.append(service)
             for listener in service.listeners:
                 cleanup.callback(listener.close)
@@ -234,11 +237,13 @@ class App:
         for listen, variable, pages_of in pages:
             if listen is None:
                 continue
-            socks = bind(listen, variable)
+            socks = bind(listen, variable, self._inherited)
             for sock in socks:
                 cleanup.callback(unbind, sock)
             self._pages.append(f"{pages_of.__name__} on {', '.join(map(listens_on, socks))}")
-            await server.serve(pages_of(self), socks, cleanup)
+            await server.serve(pages_of(self), socks, cleanup, listen.backlog)
+            for sock in socks:
+                cleanup.callback(socket_file.remove, sock)  # while it is no stale one
 
     def _signalled(self, number: signal.Signals) -> None:
         log.info("got %s", number.name)
@@ -247,8 +252,15 @@ class App:
         self._signals += 1
         self.drain()
 
+    def _take_all(self) -> None:
+        for service in self._services:
+            for listener in service.listeners:
+                listener.take_all()
+
     def _end(self) -> None:
         for service in self._services:
+            for listener in service.listeners:
+                listener.close()
             service.queue.close()
             service.relay.part(EndReason.DRAINED)
 

@@ -2,43 +2,63 @@
 
 import contextlib
 import errno
-import os
 import socket
-import stat
 from collections.abc import Iterable, Iterator
-from weakref import WeakKeyDictionary
 
+import msgspec
+
+from proxy import socket_file
 from proxy.config import PREFIX, Listen
 from proxy.errors import StartError
+from proxy.inherit import Inherited
+from proxy.inherit import listens_on as listens_on
 from proxy.model import Address
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 EVERY_IP = frozenset({"0.0.0.0", "::"})
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
-
-# A closed socket no longer tells its path, and the server of the pages closes its own.
-_paths: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
+NONE_INHERITED = Inherited()
 
 
-def bind(listen: Listen, variable: str) -> list[socket.socket]:
+def bind(listen: Listen, variable: str, inherited: Inherited = NONE_INHERITED) -> list[socket.socket]:
     """Non-blocking listening sockets for the setting `variable`. Raises StartError."""
+    socks = inherited.claim(listen)
     try:
-        if listen.path:
-            return [_unix(listen.path)]
-        match listen.host:
-            case "":
-                return [_every_address(listen.port)]
-            case "localhost":
-                return _both_loopbacks(listen.port)
-            case host:
-                return [_tcp(host, listen.port)]
+        if socks:
+            socks += _missing(listen, socks)
+        elif listen.path:
+            socks = [_unix(listen)]
+        elif listen.host == "":
+            socks = [_every_address(listen)]
+        elif listen.host == "localhost":
+            socks = _both_loopbacks(listen)
+        else:
+            socks = [_tcp(listen.host, listen)]
     except OSError as error:
         raise StartError(
-            f"cannot listen on {listen}: {error.strerror or error}. {_advice(error, variable)}"
+            f"cannot listen on {listen}: {error.strerror or error}. {_advice(error, listen, variable)}"
         ) from error
+    return socks
 
 
-def _advice(error: OSError, variable: str) -> str:
+def bind_all(
+    listens: Iterable[Listen], variable: str, inherited: Inherited = NONE_INHERITED
+) -> list[socket.socket]:
+    """The same for several addresses: all of them or, with a StartError, none."""
+    socks: list[socket.socket] = []
+    try:
+        for listen in listens:
+            socks += bind(listen, variable, inherited)
+    except StartError:
+        for sock in socks:
+            unbind(sock)
+        raise
+    return socks
+
+
+def _advice(error: OSError, listen: Listen, variable: str) -> str:
+    if listen.path and (advice := socket_file.advice(error, listen.path)):
+        return f"{advice} choose another {PREFIX}{variable}."
     match error.errno:
         case errno.EADDRINUSE:
             return f"Something else has it: choose another {PREFIX}{variable}."
@@ -50,15 +70,15 @@ def _advice(error: OSError, variable: str) -> str:
 
 
 @contextlib.contextmanager
-def _opening(family: socket.AddressFamily) -> Iterator[socket.socket]:
+def _opening(family: socket.AddressFamily, listen: Listen) -> Iterator[socket.socket]:
     """A socket that listens once the block has bound it, and is closed if that fails."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         yield sock
-        sock.listen(BACKLOG)
+        sock.listen(BACKLOG if listen.backlog is None else listen.backlog)
         sock.setblocking(False)
     except BaseException:
-        sock.close()
+        unbind(sock)
         raise
 
 
@@ -66,58 +86,65 @@ def family_of(ip: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in ip else socket.AF_INET
 
 
-def _tcp(host: str, port: int, *, both: bool = False) -> socket.socket:
-    with _opening(family_of(host)) as sock:
+def _tcp(host: str, listen: Listen, *, both: bool = False) -> socket.socket:
+    with _opening(family_of(host), listen) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listen.reuseport:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        sock.bind((host, port))
+        sock.bind((host, listen.port))
     return sock
 
 
-def _every_address(port: int) -> socket.socket:
+def _every_address(listen: Listen) -> socket.socket:
     try:
-        return _tcp("::", port, both=True)
+        return _tcp("::", listen, both=True)
     except OSError as error:
         if error.errno not in NO_IPV6:
             raise
-        return _tcp("0.0.0.0", port)
+        return _tcp("0.0.0.0", listen)
 
 
-def _both_loopbacks(port: int) -> list[socket.socket]:
-    first = _tcp("127.0.0.1", port)
+def _both_loopbacks(listen: Listen) -> list[socket.socket]:
+    first = _tcp("127.0.0.1", listen)
+    on_its_port = msgspec.structs.replace(listen, port=first.getsockname()[1])
     try:
-        return [first, _tcp("::1", first.getsockname()[1])]
-    except OSError as error:
-        if error.errno in NO_IPV6:
-            return [first]
+        return [first, *_unless_no_ipv6("::1", on_its_port)]
+    except OSError:
         first.close()
         raise
 
 
-def _unix(path: str) -> socket.socket:
-    with _opening(socket.AF_UNIX) as sock:
-        _remove_stale(path)
-        sock.bind(path)
-        os.chmod(path, 0o666)  # as open as a port on loopback: the application rarely has our uid
-        _paths[sock] = path
+def _unless_no_ipv6(ip: str, listen: Listen) -> list[socket.socket]:
+    try:
+        return [_tcp(ip, listen)]
+    except OSError as error:
+        if error.errno in NO_IPV6:
+            return []
+        raise
+
+
+def _missing(listen: Listen, socks: list[socket.socket]) -> list[socket.socket]:
+    """What `listen` means beside those: localhost and every address are IPv4 and IPv6."""
+    if listen.path:
+        return []
+    there = {sock.getsockname()[0] for sock in socks}
+    if any(_takes_both(sock) for sock in socks):
+        there.add("0.0.0.0")
+    return [sock for ip in listen.ips if ip not in there for sock in _unless_no_ipv6(ip, listen)]
+
+
+def _takes_both(sock: socket.socket) -> bool:
+    if sock.family != socket.AF_INET6:
+        return False
+    return not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+def _unix(listen: Listen) -> socket.socket:
+    with _opening(socket.AF_UNIX, listen) as sock:
+        socket_file.bind_to(sock, listen.path, listen.mode)
     return sock
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket file that nobody listens on any more: a killed process leaves its own behind."""
-    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a listener whose backlog is full is alive, and would keep us waiting
-        if probe.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
-
-
-def listens_on(sock: socket.socket) -> str:
-    """Where `sock` listens, written as in LISTEN; with port 0 only the socket knows."""
-    name = sock.getsockname()
-    return f"unix:{name}" if sock.family == socket.AF_UNIX else str(Address(*name[:2]))
 
 
 def leads_to(socks: Iterable[socket.socket], address: Address) -> bool:
@@ -141,7 +168,6 @@ def _is_here(ip: str) -> bool:
 
 
 def unbind(sock: socket.socket) -> None:
-    """Close `sock`, and remove its file if it is a Unix socket."""
+    """Close `sock`, and remove its file if it is a Unix socket of our own."""
+    socket_file.remove(sock)  # first: while we listen, nobody takes the file for one that was left behind
     sock.close()
-    with contextlib.suppress(KeyError, FileNotFoundError):
-        os.unlink(_paths.pop(sock))

@@ -2,13 +2,14 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from proxy.bind import bind, leads_to, listens_on, unbind
+from proxy.bind import bind, bind_all, leads_to, listens_on, unbind
 from proxy.config import Listen
 from proxy.errors import StartError
 from proxy.model import Address
@@ -44,15 +45,6 @@ def reaches(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=1).close()
     except ConnectionRefusedError:
         return False
-    return True
-
-
-def reaches_file(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
     return True
 
 
@@ -157,89 +149,6 @@ def test_a_port_that_only_root_may_have(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
-def test_a_unix_socket(opened: Open, path: str) -> None:
-    """A client connects through the file, and unbinding removes it."""
-    (sock,) = opened(Listen(path=path))
-
-    assert reaches_file(path)
-
-    unbind(sock)
-
-    assert not os.path.exists(path)
-
-
-def test_a_file_left_by_a_killed_process(opened: Open, path: str) -> None:
-    """A socket file that nobody listens on any more is replaced."""
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(path)
-        dead.listen()
-    assert not reaches_file(path)
-
-    opened(Listen(path=path))
-
-    assert reaches_file(path)
-
-
-def test_a_socket_that_is_in_use(opened: Open, path: str) -> None:
-    """A live listener keeps its file: two sidecars do not steal each other's clients."""
-    opened(Listen(path=path))
-
-    with pytest.raises(StartError, match=f"unix:{path}: Address already in use. .*HEADWAY_LISTEN"):
-        bind(Listen(path=path), "LISTEN")
-
-    assert reaches_file(path)
-
-
-def test_a_socket_that_is_in_use_by_a_busy_process(path: str) -> None:
-    """A live listener that accepts nobody just now is alive all the same, and is not waited for."""
-    with ExitStack() as cleanup:
-        busy = cleanup.enter_context(socket.socket(socket.AF_UNIX))
-        busy.bind(path)
-        busy.listen(0)
-        waiting = cleanup.enter_context(socket.socket(socket.AF_UNIX))
-        waiting.connect(path)
-
-        with pytest.raises(StartError, match="Address already in use"):
-            bind(Listen(path=path), "LISTEN")
-
-        assert os.path.exists(path)
-
-
-def test_a_file_that_is_no_socket(path: str) -> None:
-    """Somebody's ordinary file is never deleted."""
-    Path(path).write_text("precious")
-
-    with pytest.raises(StartError, match="Address already in use"):
-        bind(Listen(path=path), "LISTEN")
-
-    assert Path(path).read_text() == "precious"
-
-
-def test_a_folder_that_is_not_there(path: str) -> None:
-    """A path in a folder that does not exist is said to be that, with the variable to look at."""
-    with pytest.raises(StartError, match=r": No such file or directory\. Look at HEADWAY_LISTEN\."):
-        bind(Listen(path=f"{path}/deeper"), "LISTEN")
-
-
-def test_the_file_goes_though_the_socket_is_closed_already(path: str) -> None:
-    """The server of the pages closes its sockets itself: their files go all the same."""
-    (sock,) = bind(Listen(path=path), "ADMIN_LISTEN")
-    sock.close()
-
-    unbind(sock)
-
-    assert not os.path.exists(path)
-
-
-def test_a_file_that_is_gone_already(path: str) -> None:
-    """Unbinding does not mind that somebody has removed the file, nor that it is done twice."""
-    (sock,) = bind(Listen(path=path), "LISTEN")
-    os.unlink(path)
-
-    unbind(sock)
-    unbind(sock)
-
-
 @pytest.mark.parametrize("host,shown", [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:"), ("", "[::]:")])
 def test_where_a_socket_listens(opened: Open, host: str, shown: str) -> None:
     """A socket that took a free port tells which one, so that it can be reached."""
@@ -279,8 +188,28 @@ def test_nothing_leads_to_a_unix_socket(opened: Open, path: str) -> None:
     assert not leads_to(opened(Listen(path=path)), Address("127.0.0.1", 80))
 
 
-def test_any_user_of_the_pod_may_connect(opened: Open, path: str) -> None:
-    """A Unix socket is as open as a port on loopback: the application rarely has the sidecar's uid."""
-    opened(Listen(path=path))
+def backlog_of(sock: socket.socket) -> int:
+    """tcpi_sacked of a listening socket: what listen(2) was told."""
+    return int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[28:32], sys.byteorder)
 
-    assert os.stat(path).st_mode & 0o777 == 0o666
+
+def test_options(opened: Open) -> None:
+    """Each option is what the kernel is told; by default the backlog is 4096 and nobody shares the port."""
+    (plain,) = opened(Listen("127.0.0.1", 0))
+    (other,) = opened(Listen("127.0.0.1", 0, backlog=5, reuseport=True))
+
+    assert backlog_of(other) == 5
+    assert backlog_of(plain) == min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
+    with pytest.raises(StartError, match="Address already in use"):
+        opened(Listen("127.0.0.1", port_of(plain), reuseport=True))
+    opened(Listen("127.0.0.1", port_of(other), reuseport=True))
+
+
+def test_one_of_several_that_cannot_be_had(path: str) -> None:
+    """Then nothing stays open, and no file stays behind."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        listens = [Listen(path=path), Listen("127.0.0.1", holder.getsockname()[1])]
+        with pytest.raises(StartError, match=r"cannot listen on 127\.0\.0\.1"):
+            bind_all(listens, "LISTEN")
+
+    assert not os.path.exists(path)

@@ -70,7 +70,12 @@ def admin(status: Status) -> web.Application:
     return app
 
 
-async def serve(app: web.Application, socks: list[socket.socket], cleanup: AsyncExitStack) -> None:
+async def serve(
+    app: web.Application,
+    socks: list[socket.socket],
+    cleanup: AsyncExitStack,
+    backlog: int | None = None,
+) -> None:
     """Serve on `socks` until `cleanup`."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     await runner.setup()
@@ -78,7 +83,9 @@ async def serve(app: web.Application, socks: list[socket.socket], cleanup: Async
     assert runner.server is not None
     for sock in socks:
         admit = partial(_admit, runner.server)
-        listening = await asyncio.get_running_loop().create_server(admit, sock=sock, backlog=BACKLOG)
+        listening = await asyncio.get_running_loop().create_server(
+            admit, sock=sock, backlog=BACKLOG if backlog is None else backlog
+        )
         cleanup.callback(listening.close)
 
 

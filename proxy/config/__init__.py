@@ -1,11 +1,11 @@
 """The settings: frozen, typed, read once. The rest of the package never sees the environment."""
 
-from proxy.config.environment import PREFIX, Loaded, Row, from_env, load, variables
+from proxy.config.environment import PREFIX, Loaded, Row, from_env, handed_over, load, variables
+from proxy.config.listen import Listen
+from proxy.config.listen import listen as _listen
 from proxy.config.service import ServiceSettings
 from proxy.config.settings import Settings
 from proxy.config.targets import DnsTarget, NamedTarget, SrvTarget, StaticTarget, Target
-from proxy.config.values import Listen
-from proxy.config.values import listen as _listen
 from proxy.config.words import (
     SPREADING,
     AccessLog,
@@ -46,6 +46,7 @@ __all__ = [
     "StaticTarget",
     "Target",
     "from_env",
+    "handed_over",
     "load",
     "parse_listen",
     "variables",

@@ -1,6 +1,5 @@
 """Reads the environment into frozen settings, or reports everything that is wrong with it at once."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -8,18 +7,20 @@ from typing import Any
 
 import msgspec
 
+from proxy.config.clashes import leads_back, taken_twice
+from proxy.config.listen import Listen
 from proxy.config.service import SERVICE_FIELDS, ServiceSettings
 from proxy.config.setting import Setting, variable
 from proxy.config.settings import PROCESS_FIELDS, Settings
 from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target
-from proxy.config.values import Kind, Listen, nearest
+from proxy.config.values import Kind, nearest
 from proxy.config.words import SPREADING
 from proxy.errors import Fault, SettingsError
 
 PREFIX = "HEADWAY_"
 DEFAULT = "default"
 WITHOUT_PREFIX = frozenset({"POD_NAME", "POD_NAMESPACE"})  # as the downward API is usually written
-LOCALHOST = frozenset({"localhost", "localhost."})
+OF_SOCKETS = frozenset({"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"})  # sd_listen_fds(3)
 OF_ONE_SERVICE = frozenset({"TARGET", "LISTEN"})  # two services cannot share these
 SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -80,6 +81,12 @@ def variables() -> Mapping[str, str]:
     return os.environ
 
 
+def handed_over() -> Mapping[str, str]:
+    """What a supervisor says of the sockets it passes on. Gone afterwards: it is for one process only."""
+    names = [name for name in os.environ if name in OF_SOCKETS]
+    return {name: os.environ.pop(name) for name in names}
+
+
 def from_env(env: Mapping[str, str]) -> Loaded:
     """The settings in `env`. Raises SettingsError with every fault in it."""
     reader = _Reader(env)
@@ -120,21 +127,6 @@ def _default_listen(target: Target | None) -> Listen | None:
         case StaticTarget(addresses) if len({address.port for address in addresses}) == 1:
             return Listen("127.0.0.1", addresses[0].port)
     return None
-
-
-def _leads_to(target: Target, listen: Listen) -> bool:
-    """Whether connections to `target` certainly arrive at `listen`."""
-    if isinstance(target, DnsTarget):
-        return target.host in LOCALHOST and Listen("localhost", target.port).clashes(listen)
-    return isinstance(target, StaticTarget) and any(
-        Listen(*each) == listen or (_is_this_host(each.ip) and Listen(*each).clashes(listen))
-        for each in target.addresses
-    )
-
-
-def _is_this_host(ip: str) -> bool:
-    address = ipaddress.ip_address(ip)
-    return address.is_loopback or address.is_unspecified  # connect() takes "any address" for loopback
 
 
 class _Reader:
@@ -223,10 +215,12 @@ class _Reader:
         """LISTEN follows the target's port when it has exactly one."""
         name = PREFIX + own + "LISTEN"
         if fields["listen"] is None and name not in self.env and fields["target"] is not None:
-            fields["listen"] = _default_listen(fields["target"])
-            if fields["listen"] is None:
+            default = _default_listen(fields["target"])
+            if default is None:
                 self.fault(name, "is required when pods may listen on different ports")
-            self._show_instead(Row(name, str(fields["listen"]), DEFAULT))
+                return
+            fields["listen"] = (default,)
+            self._show_instead(Row(name, str(default), DEFAULT))
 
     def _settle_limits(self, own: str, fields: dict[str, Any]) -> None:
         """No value cuts another one short unseen: where both are set that is a fault, a default gives way."""
@@ -279,22 +273,21 @@ class _Reader:
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""
-        wanted = [("TELEMETRY_LISTEN", shared["telemetry_listen"]), ("ADMIN_LISTEN", shared["admin_listen"])]
+        pages = {name: shared[name.lower()] for name in ("TELEMETRY_LISTEN", "ADMIN_LISTEN")}
+        wanted: dict[str, tuple[Listen, ...]] = {
+            name: (listen,) for name, listen in pages.items() if listen is not None
+        }
         for fields in services:
-            own, listen, target = fields["prefix"], fields["listen"], fields["target"]
-            wanted.append((own + "LISTEN", listen))
-            if listen is not None and target is not None and _leads_to(target, listen):
-                problem = f"leads back to {listen}, where this service itself listens"
+            own, listens, target = fields["prefix"], fields["listen"] or (), fields["target"]
+            wanted[own + "LISTEN"] = listens
+            if target is not None and (back := leads_back(target, listens)) is not None:
+                problem = f"leads back to {back.where}, where this service itself listens"
                 self.fault(PREFIX + own + "TARGET", f"{problem}; choose another {PREFIX}{own}LISTEN")
-        taken: dict[str, Listen] = {}
-        for name, listen in wanted:
-            if listen is None:
-                continue
-            for other, its in taken.items():
-                if listen.clashes(its):
-                    self.fault(PREFIX + name, f"{listen} is taken by {PREFIX}{other} ({its}); choose another")
-                    break
-            taken[name] = listen
+        for name, listen, other, its in taken_twice(wanted):
+            self.fault(
+                PREFIX + name,
+                f"{listen.where} is taken by {PREFIX}{other} ({its.where}); choose another",
+            )
 
 
 def _is_service_link(name: str, value: str) -> bool:

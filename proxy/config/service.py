@@ -5,9 +5,10 @@ from typing import Annotated
 import msgspec
 
 from proxy.config import targets, values
+from proxy.config.listen import Listen, listens
 from proxy.config.setting import Seconds, Setting, Share, fields_of
 from proxy.config.targets import Target
-from proxy.config.values import Listen, Networks, count, duration, one_of, one_of_or_own, share, share_or_off
+from proxy.config.values import Networks, count, duration, one_of, one_of_or_own, share, share_or_off
 from proxy.config.words import (
     AccessLog,
     Balancer,
@@ -28,8 +29,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Annotated[Target, Setting(targets.target, None, "where the pods are found", "required")]
     listen: Annotated[
-        Listen,
-        Setting(values.listen, None, "where the application connects", "127.0.0.1, at the target's port"),
+        tuple[Listen, ...],
+        Setting(listens, None, "where the application connects", "127.0.0.1, at the target's port"),
     ]
     balancer: Annotated[
         str,

@@ -5,9 +5,10 @@ from typing import Annotated
 import msgspec
 
 from proxy.config import targets, values
+from proxy.config.listen import Listen, listen_or_off
 from proxy.config.service import ServiceSettings
 from proxy.config.setting import Seconds, Setting, fields_of
-from proxy.config.values import Listen, count, count_or_auto, duration, one_of
+from proxy.config.values import count, count_or_auto, duration, one_of
 from proxy.config.words import LogFormat, LogLevel, RelayKind
 
 
@@ -65,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry_listen: Annotated[
         Listen | None,
         Setting(
-            values.listen_or_off,
+            listen_or_off,
             ":9902",
             "/livez, /readyz and /metrics, read-only: for the kubelet and Prometheus",
         ),
@@ -73,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_listen: Annotated[
         Listen | None,
         Setting(
-            values.listen_or_off,
+            listen_or_off,
             "127.0.0.1:9901",
             "all of that, and /endpoints, /why, /dns, /config, POST /drain, POST /quit",
         ),

@@ -26,34 +26,6 @@ class Kind(msgspec.Struct, Generic[T], frozen=True):
     show: Callable[[T], str] = str
 
 
-_EVERY = ("0.0.0.0", "::")  # of IPv4, of IPv6
-_IPS = {"": _EVERY, "localhost": ("127.0.0.1", "::1")}
-
-
-class Listen(msgspec.Struct, frozen=True):
-    """`host` and `port` (host "" = every address, both families), or the `path` of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def clashes(self, other: "Listen") -> bool:
-        """Whether only one of the two can be open at a time."""
-        if self.path or other.path:
-            return self.path == other.path
-        return self.port == other.port != 0 and any(
-            mine == its or _EVERY[":" in mine] in (mine, its)
-            for mine in _IPS.get(self.host, (self.host,))
-            for its in _IPS.get(other.host, (other.host,))
-            if (":" in mine) == (":" in its)
-        )
-
-
 # --- numbers ------------------------------------------------------------------------------------
 
 
@@ -245,7 +217,7 @@ def split(text: str) -> tuple[str, str]:
     return host, port
 
 
-def _ip(text: str) -> str:
+def ip(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -255,31 +227,7 @@ def _ip(text: str) -> str:
 def address(text: str) -> Address:
     """An `ip:port`."""
     host, port = split(text)
-    return Address(_ip(host), port_number(port))
-
-
-def _listen(text: str) -> Listen:
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        # sun_path holds 108 bytes with its NUL: unix(7)
-        if not path.startswith("/") or len(path.encode()) > 107:
-            raise ValueError("needs an absolute path of at most 107 bytes after unix:")
-        return Listen(path=path)
-    host, port = split(text)
-    if host not in ("", "localhost"):
-        host = _ip(host)
-    return Listen(host, port_number(port, low=0))
-
-
-listen: Kind[Listen] = Kind(
-    _listen,
-    "ip:port, [v6]:port, localhost:port, :port (every address) or unix:/path; port 0 takes a free one",
-)
-listen_or_off: Kind[Listen | None] = Kind(
-    lambda text: None if text == "off" else _listen(text),
-    listen.allowed + "; or off",
-    lambda listen: "off" if listen is None else str(listen),
-)
+    return Address(ip(host), port_number(port))
 
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from proxy.datapath.listener import Slots
 from proxy.model import Clock
@@ -16,8 +17,11 @@ SAY_EVERY_S = 5.0
 class Drain:
     """An application that ends still talks (istio#36631): nothing is refused meanwhile."""
 
-    def __init__(self, slots: Slots, timeout_s: float, quiet_s: float, clock: Clock) -> None:
+    def __init__(
+        self, slots: Slots, timeout_s: float, quiet_s: float, clock: Clock, take_all: Callable[[], None]
+    ) -> None:
         self._slots = slots
+        self._take_all = take_all  # who waits to be accepted
         self._timeout_s = timeout_s
         self._quiet_s = quiet_s
         self._clock = clock
@@ -49,8 +53,10 @@ class Drain:
         log.info("%s, still accepting", self.progress)
         began = say_at = self._clock.now()
         while not self._asked_at_once.is_set() and (now := self._clock.now()) < self._latest:
-            if not self._slots.used and now >= max(began, self._slots.changed_at) + self._quiet_s:
-                break
+            if self._is_quiet(began, now):
+                self._take_all()
+                if self._is_quiet(began, now):
+                    break
             if now >= say_at + SAY_EVERY_S:
                 say_at = now
                 log.info("%s", self.progress)
@@ -59,3 +65,6 @@ class Drain:
         used = self._slots.used
         rest = ": those at rest are closed, the others reset" if used else ""
         log.info("ending: %d connections still open%s", used, rest)
+
+    def _is_quiet(self, began: float, now: float) -> bool:
+        return not self._slots.used and now >= max(began, self._slots.changed_at) + self._quiet_s

@@ -4,8 +4,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
 
+from proxy import socket_file
 from proxy.bind import unbind
+from proxy.errors import CutOff, HeadwayError
+from proxy.inherit import is_inherited
 from proxy.model import Clock
 
 log = logging.getLogger("headway.listener")
@@ -13,6 +18,7 @@ log = logging.getLogger("headway.listener")
 BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
 SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
+SWEPT_MOST = 1 << 16  # no backlog is longer: whoever goes on knocking does not hold up the end
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
@@ -27,6 +33,16 @@ def accept(listener: socket.socket) -> int:
         return -1
     client.setblocking(False)
     return client.detach()
+
+
+class Host(Protocol):
+    """Whoever takes connections."""
+
+    def begin(self, client: int) -> None:
+        """Serve it. Takes a slot."""
+
+    def refuse(self, client: int, error: HeadwayError) -> None:
+        """Reset and count it; it never had a slot."""
 
 
 class Slots:
@@ -68,30 +84,45 @@ class Listener:
         name: str,
         sock: socket.socket,
         slots: Slots,
-        begin: Callable[[int], object],
+        host: Host,
         accept: Accept = accept,
     ) -> None:
         self._name = name
         self._sock = sock
         self._slots = slots
-        self._begin = begin  # takes a slot
+        self._host = host
         self._accept = accept
         self._closed = False
         self._silent_until = 0.0
 
     def start(self) -> None:
         if not self._closed:
-            asyncio.get_running_loop().add_reader(self._sock, self._take_all)
+            asyncio.get_running_loop().add_reader(self._sock, self.take_all)
 
     def close(self) -> None:
+        """Nobody new. Who still waits is reset and counted, unless somebody else goes on with the socket."""
+        if self._closed:
+            return
         self._pause()
         self._closed = True
+        socket_file.remove(self._sock)
+        if not is_inherited(self._sock):
+            self._sweep(SWEPT_MOST, CutOff("the process ended while it waited to be accepted"))
         unbind(self._sock)
+
+    def _sweep(self, most: int, error: HeadwayError) -> None:
+        with suppress(OSError):
+            for _ in range(most):
+                client = self._accept(self._sock)
+                if client < 0:
+                    return
+                self._host.refuse(client, error)
 
     def _pause(self) -> None:
         asyncio.get_running_loop().remove_reader(self._sock)
 
-    def _take_all(self) -> None:
+    def take_all(self) -> None:
+        """Accept who waits, as far as there is room."""
         for _ in range(BATCH):
             if self._slots.full:
                 self._warn(f"{self._slots.used} connections open, no room for more: new ones wait")
@@ -107,7 +138,7 @@ class Listener:
                 return
             if client < 0:
                 return
-            self._begin(client)
+            self._host.begin(client)
 
     def _warn(self, problem: str) -> None:
         now = self._slots.clock.now()

@@ -71,6 +71,15 @@ class Sessions:
         else:
             spawn(session.prepare(), name=self.settings.name).add_done_callback(session.prepared)
 
+    def refuse(self, client: int, error: HeadwayError) -> None:
+        """Reset one that was accepted for no other purpose, and count it."""
+        reset(client)
+        self.counters.outcomes[error.reason] += 1
+        self.counters.connection_seconds.observe(0.0)
+        if access.is_wanted(error.reason, self.settings.access_log):
+            record = AccessRecord(self.settings.name, error.reason, "", 0, 0, 0, "proxy", str(error))
+            access.write(record, 0.0, self.settings.access_log)
+
 
 class Session:
     """One connection. Where nothing has to be waited for it is no task: the relay's calls move it on."""

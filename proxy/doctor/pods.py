@@ -21,7 +21,7 @@ OTHERWISE = "is there a route from here to the pods? kubectl get pods -o wide"
 
 def closed_port(looked: Looked) -> Iterator[Finding]:
     """When most pods refuse the target's port, but accept another."""
-    target, listen = looked.settings.target, looked.settings.listen
+    target, listens = looked.settings.target, looked.settings.listen
     accepted = [port for port, reason in looked.ports.items() if not reason]
     refused = [address for address, reason in looked.failed.items() if reason == Refused.reason]
     if not isinstance(target, DnsTarget) or not accepted:
@@ -30,8 +30,9 @@ def closed_port(looked: Looked) -> Iterator[Finding]:
     source = " (SRV lists it)" if port in {srv.port for srv in looked.own.srvs} else ""
     fix = f"{looked.variable('TARGET')}={target.host}:{port}: the port must be the pods' targetPort, not the"
     fix += " Service's port"
-    if listen.port == target.port:
-        fix += f"; {looked.variable('LISTEN')}={listen} keeps where the application connects"
+    if target.port in {each.port for each in listens}:
+        kept = ",".join(map(str, listens))
+        fix += f"; {looked.variable('LISTEN')}={kept} keeps where the application connects"
     yield Finding(
         looked.settings.name,
         Code.PORT_CLOSED,

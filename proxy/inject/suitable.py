@@ -52,7 +52,7 @@ def settings_of(order: Order) -> Settings:
 
 def listeners(settings: Settings) -> list[tuple[str, Listen]]:
     """Each listener of TCP with the variable that moves it."""
-    wanted = [(f"{each.prefix}LISTEN", each.listen) for each in settings.services]
+    wanted = [(f"{each.prefix}LISTEN", listen) for each in settings.services for listen in each.listen]
     pages = [("TELEMETRY_LISTEN", settings.telemetry_listen), ("ADMIN_LISTEN", settings.admin_listen)]
     found = [*wanted, *((name, listen) for name, listen in pages if listen is not None)]
     return [(PREFIX + name, listen) for name, listen in found if listen.port]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Listen
+from proxy.config.listen import listen, listen_or_off, listens
 from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target, target
-from proxy.config.values import listen, listen_or_off, nameservers, networks
+from proxy.config.values import nameservers, networks
 from proxy.model import Address
 from tests.config.refusals import problem
 
@@ -63,6 +64,70 @@ def test_listeners(text: str, want: Listen, shown: str) -> None:
 def test_wrong_listeners(text: str, why: str) -> None:
     """What cannot be listened on is refused with what is wrong about it."""
     assert problem(listen, text) == why
+
+
+@pytest.mark.parametrize(
+    "text,want,shown",
+    [
+        ("unix:/run/o?mode=660", Listen(path="/run/o", mode=0o660), "unix:/run/o?mode=0660"),
+        ("unix:/run/o?backlog=8&mode=0600", Listen(path="/run/o", mode=0o600, backlog=8), None),
+        ("127.0.0.1:80?backlog=512", Listen("127.0.0.1", 80, backlog=512), None),
+        (":80?reuseport", Listen("", 80, reuseport=True), None),
+        ("[::1]:80?backlog=1&reuseport", Listen("::1", 80, backlog=1, reuseport=True), None),
+    ],
+)
+def test_options_of_listeners(text: str, want: Listen, shown: str | None) -> None:
+    """Options stand behind the address, and are shown so that they can be read again."""
+    assert listen.parse(text) == want
+    assert listen.parse(str(want)) == want
+    assert shown is None or str(want) == shown
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("unix:/run/o?mod=0660", "has an option 'mod', which is not known; did you mean mode?"),
+        (":80?", "has an option '', which is not known"),
+        (":80?mode=0660", "has an option mode, which is for Unix sockets only"),
+        ("unix:/run/o?reuseport", "has an option reuseport, which is for TCP only"),
+        (":80?reuseport=yes", "has a value for reuseport, which takes none"),
+        (":80?backlog=1&backlog=2", "has the option backlog twice"),
+        (":80?backlog", "has a wrong backlog '' (1 to 65535)"),
+        (":80?backlog=0", "has a wrong backlog '0' (1 to 65535)"),
+        ("unix:/run/o?mode=rw", "has a wrong mode 'rw' (three octal digits, such as 0660)"),
+        ("unix:/run/o?mode=1777", "has a wrong mode '1777' (three octal digits, such as 0660)"),
+        (
+            "unix:/run/o?mode=0444",
+            "has mode 0444, with which nobody could connect (w: 0666 all, 0660 a group)",
+        ),
+    ],
+)
+def test_wrong_options_of_listeners(text: str, why: str) -> None:
+    """An option that means nothing there is refused, with the nearest right one."""
+    assert problem(listen, text) == why
+    assert problem(listens, f":1,{text}") == f"{text} {why}"
+
+
+def test_several_listeners() -> None:
+    """Each has its own options; they are shown as one list."""
+    want = (Listen("127.0.0.1", 80, backlog=9), Listen("::1", 80), Listen(path="/run/o", mode=0o660))
+
+    assert listens.parse("127.0.0.1:80?backlog=9, [::1]:80,unix:/run/o?mode=0660") == want
+    assert listens.parse(listens.show(want)) == want
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        (":80,", "has a comma without an address"),
+        (":80,81", "81 has no port"),
+        ("localhost:80,127.0.0.1:80", "127.0.0.1:80 needs what localhost:80 has already"),
+        ("unix:/a,unix:/a?mode=0600", "unix:/a?mode=0600 needs what unix:/a has already"),
+    ],
+)
+def test_wrong_ones_of_several(text: str, why: str) -> None:
+    """What is wrong is said of the one that is wrong."""
+    assert problem(listens, text) == why
 
 
 def test_pages_can_be_off() -> None:

@@ -23,7 +23,7 @@ def test_a_target_is_enough() -> None:
     """One variable makes a service, named after the first label of its target."""
     (service,) = from_env({"HEADWAY_TARGET": "orders.shop.svc.cluster.local:8080"}).settings.services
 
-    assert (service.name, service.listen) == ("orders", Listen("127.0.0.1", 8080))
+    assert (service.name, service.listen) == ("orders", (Listen("127.0.0.1", 8080),))
 
 
 def test_nothing_set() -> None:

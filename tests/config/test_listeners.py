@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.config import Listen
-from proxy.config.values import listen
+from proxy.config.listen import listen
 from tests.config.refusals import faults
 
 
@@ -77,6 +77,18 @@ def test_services_on_one_port() -> None:
         "HEADWAY_B_LISTEN: 127.0.0.1:80 is taken by HEADWAY_A_LISTEN (127.0.0.1:80); choose another",
         "HEADWAY_C_LISTEN=localhost:80: localhost:80 is taken by HEADWAY_A_LISTEN (127.0.0.1:80);"
         " choose another",
+    ]
+
+
+def test_one_of_several_addresses() -> None:
+    """Of a list the address that is taken, or that the target leads to, is the one that is named."""
+    assert clashes(LISTEN="127.0.0.1:80,127.0.0.1:9901?backlog=9") == [
+        "HEADWAY_LISTEN=127.0.0.1:80,127.0.0.1:9901?backlog=9: 127.0.0.1:9901 is taken by"
+        " HEADWAY_ADMIN_LISTEN (127.0.0.1:9901); choose another"
+    ]
+    assert clashes(TARGET="127.0.0.1:80", LISTEN="unix:/run/a,[::1]:80,127.0.0.1:80") == [
+        "HEADWAY_TARGET=127.0.0.1:80: leads back to 127.0.0.1:80, where this service itself listens;"
+        " choose another HEADWAY_LISTEN"
     ]
 
 

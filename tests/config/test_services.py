@@ -17,8 +17,8 @@ def test_two_services() -> None:
     services = from_env(TWO).settings.services
 
     assert [(each.name, str(each.target), each.listen) for each in services] == [
-        ("orders", "orders.shop:8080", Listen("127.0.0.1", 8080)),
-        ("user-accounts", "users.shop:8081", Listen("127.0.0.1", 8081)),
+        ("orders", "orders.shop:8080", (Listen("127.0.0.1", 8080),)),
+        ("user-accounts", "users.shop:8081", (Listen("127.0.0.1", 8081),)),
     ]
     assert [each.prefix for each in services] == ["ORDERS_", "USER_ACCOUNTS_"]
 

@@ -96,7 +96,7 @@ def test_a_default_in_the_code_is_the_value_shown() -> None:
         "",
         Listen("", 9902),
     )
-    assert (service.name, service.prefix, service.listen) == ("web", "", Listen("127.0.0.1", 8080))
+    assert (service.name, service.prefix, service.listen) == ("web", "", (Listen("127.0.0.1", 8080),))
     assert (service.idle_timeout_s, service.eject_share, service.dns_servers) == (3600, 0.5, ())
 
 

@@ -24,8 +24,14 @@ class Draining:
         self.slots = Slots(100, clock)
         for _ in range(used):
             self.slots.take()
-        self.drain = Drain(self.slots, timeout_s, quiet_s, clock)
+        self.in_backlog = 0
+        self.drain = Drain(self.slots, timeout_s, quiet_s, clock, self.take_all)
         self.task = asyncio.create_task(self.drain.run())
+
+    def take_all(self) -> None:
+        while self.in_backlog:
+            self.in_backlog -= 1
+            self.slots.take()
 
     async def ends(self) -> float:
         """When it does."""
@@ -44,6 +50,22 @@ def test_nobody_is_there() -> None:
         it.drain.ask()
 
         assert await it.ends() == pytest.approx(11, abs=0.2)
+
+    in_virtual_time(test())
+
+
+def test_one_more_at_the_last_moment() -> None:
+    """Who waits to be accepted when the quiet time is over is served first, and it is no longer over."""
+
+    async def test() -> None:
+        it = Draining(0)
+        it.in_backlog = 1
+        it.drain.ask()
+        await asyncio.sleep(5)
+        assert not it.task.done()
+        it.slots.release()
+
+        assert await it.ends() == pytest.approx(6, abs=0.2)
 
     in_virtual_time(test())
 

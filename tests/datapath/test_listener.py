@@ -8,6 +8,8 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 import pytest
 
 from proxy.datapath.listener import SAY_EVERY_S, Listener, Slots
+from proxy.datapath.sockets import reset
+from proxy.errors import HeadwayError
 from proxy.tasks import spawn
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.support import FakeClock, run, until
@@ -21,11 +23,16 @@ class Door:
         self.slots = slots or Slots(cap, self.clock)
         sock = listening()
         self.where = sock.getsockname()
-        self.listener = Listener("web", sock, self.slots, self.begin)
+        self.refused: list[str] = []
+        self.listener = Listener("web", sock, self.slots, self)
 
     def begin(self, client: int) -> None:
         self.slots.take()
         spawn(self._serve(Peer(socket.socket(fileno=client))), name="door")
+
+    def refuse(self, client: int, error: HeadwayError) -> None:
+        reset(client)
+        self.refused.append(error.reason)
 
     async def _serve(self, peer: Peer) -> None:
         try:
@@ -187,6 +194,7 @@ def test_close(caplog: pytest.LogCaptureFixture) -> None:
             with it.clients(2) as (inside, waiting):
                 assert await inside.receive(1) == b"!"
                 it.listener.close()
+                assert it.refused == ["aborted"]
                 assert await waiting.was_reset()
                 with pytest.raises(ConnectionRefusedError):
                     socket.create_connection(it.where)

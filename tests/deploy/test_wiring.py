@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy.config import Listen, ServiceSettings, SrvTarget, StaticTarget
+from proxy.config import ServiceSettings, SrvTarget, StaticTarget
 from tests.deploy.kustomize import (
     APPLICATIONS,
     Client,
@@ -62,9 +62,9 @@ def test_the_application_connects_where_headway_listens(directory: str) -> None:
     for client, service in _services(directory):
         urls = [urlsplit(each["value"]) for each in client.app["env"] if each["name"].endswith("_URL")]
 
-        assert isinstance(service.listen, Listen)
-        assert service.listen.host in ("127.0.0.1", "localhost")
-        assert [each.port for each in urls if each.hostname == "localhost"].count(service.listen.port) == 1
+        [listen] = service.listen
+        assert listen.host in ("127.0.0.1", "localhost")
+        assert [each.port for each in urls if each.hostname == "localhost"].count(listen.port) == 1
         assert len(urls) == len(client.settings.services)
 
 
@@ -87,8 +87,9 @@ def test_nothing_in_the_pod_wants_a_port_of_headways(directory: str) -> None:
     """The listeners, the pages and the containers' ports are all different."""
     for client in clients(directory):
         settings = client.settings
-        listens = [*(each.listen for each in settings.services), settings.telemetry_listen]
-        ours = [each.port for each in [*listens, settings.admin_listen] if each]
+        listens = [*(each for service in settings.services for each in service.listen)]
+        pages = settings.telemetry_listen, settings.admin_listen
+        ours = [each.port for each in [*listens, *pages] if each]
         theirs = [each["containerPort"] for each in client.app.get("ports", [])]
 
         assert len({*ours, *theirs}) == len(ours) + len(theirs)
@@ -121,8 +122,7 @@ def test_dual_stack_listens_on_both_loopbacks() -> None:
     [client] = clients("overlays/dual-stack")
     [service] = client.settings.services
 
-    assert isinstance(service.listen, Listen)
-    assert service.listen.host == "localhost"
+    assert [each.host for each in service.listen] == ["localhost"]
     assert service.ip_family == "auto"
     assert named("overlays/dual-stack", "Service", "orders")["spec"]["ipFamilyPolicy"] == "PreferDualStack"
 

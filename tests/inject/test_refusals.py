@@ -40,6 +40,14 @@ def test_a_port_of_one_of_several_services() -> None:
     assert "set HEADWAY_B_C_LISTEN, which is 127.0.0.1:8081, to another port" in reason
 
 
+def test_a_port_of_one_of_several_addresses() -> None:
+    """Each address of a list counts; a Unix socket takes no port."""
+    wanted = order(LISTEN="unix:/run/o?mode=0660,[::1]:8081?backlog=9,127.0.0.1:8082")
+
+    (reason,) = reasons(pod(ports({"containerPort": 8081}, {"containerPort": 8080})), wanted)
+    assert "set HEADWAY_LISTEN, which is [::1]:8081?backlog=9, to another port" in reason
+
+
 @pytest.mark.parametrize(
     "probe", [{"httpGet": {"port": 8080}}, {"tcpSocket": {"port": 8080}}, {"grpc": {"port": 8080}}]
 )

@@ -126,3 +126,67 @@ def test_max_connections() -> None:
             await inside[1].close()
 
     run(story())
+
+
+SUPERVISOR = """
+import os, select, socket, sys
+sock = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=4096)
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
+print("keeps it", flush=True)
+for _ in range(2):  # as systemd: the next one starts for the first that waits
+    select.select([sock], [], [])
+    pid = os.fork()
+    if not pid:
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="orders.socket")
+        os.execv(sys.executable, [sys.executable, "-m", "proxy"])
+    status = os.waitpid(pid, 0)[1]
+    print("ended", os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+def test_a_restart_loses_no_connection_attempt() -> None:
+    """Clients that come between two processes are served by the second, if a supervisor keeps the socket."""
+
+    async def story() -> None:
+        async with pods(2) as some:
+            proxy = Proxy({"TARGET": static(some)})
+            proxy.arguments = ("-c", SUPERVISOR, str(proxy.port))
+            await proxy.start()
+            try:
+                await proxy.logs("keeps it")
+                assert await ask_once(proxy.address) in {pod.ip for pod in some}
+                await proxy.page("/quit", admin=True, method="POST")
+                await proxy.logs("ended 0")  # and there is no other one yet
+                between = [asyncio.create_task(ask_once(proxy.address)) for _ in range(50)]
+
+                assert set(await asyncio.gather(*between)) == {pod.ip for pod in some}
+                assert await proxy.metric("headway_connections_total", outcome="completed") == 50
+                await proxy.page("/quit", admin=True, method="POST")
+                assert await proxy.ends() == 0
+            finally:
+                await proxy.child.stop()
+
+    run(story())
+
+
+def test_several_addresses(tmp_path: Path) -> None:
+    """One service on TCP of both families and a file that only its group may use."""
+    path = tmp_path / "orders.sock"
+
+    async def story() -> None:
+        async with pods(1) as some:
+            listens = f"127.0.0.1:0,[::1]:0,unix:{path}?mode=0660"
+            async with running(TARGET=static(some), LISTEN=listens) as proxy:
+                (service,) = json.loads((await proxy.page("/endpoints", admin=True)).text)["services"]
+                one, other, file = service["listen"].split(", ")
+                for where in (one, other):
+                    ip, _, number = where.rpartition(":")
+                    assert await ask_once((ip.strip("[]"), int(number))) == some[0].ip
+                assert file == f"unix:{path}"
+                assert path.stat().st_mode & 0o777 == 0o660
+                _, writer = await asyncio.open_unix_connection(path)
+                writer.close()
+            assert not path.exists()
+
+    run(story())

@@ -36,7 +36,7 @@ class Proxy:
             del defaults["LISTEN"]
         self.environment = {f"HEADWAY_{name}": value for name, value in (defaults | variables).items()}
         self.telemetry_port = int(self.environment["HEADWAY_TELEMETRY_LISTEN"].rpartition(":")[2])
-        self.arguments = ("-m", "proxy")
+        self.arguments: tuple[str, ...] = ("-m", "proxy")
         self._child: Child | None = None
 
     @property
