@@ -115,7 +115,10 @@ class Service:
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
             tune_listener(sock, tuning)
-        self.listeners = [Listener(settings.name, sock, slots, sessions, engine.accept) for sock in socks]
+        self.listeners = [
+            Listener(settings.name, sock, slots, sessions, settings.connect_deadline_s, engine.accept)
+            for sock in socks
+        ]
         self.prober: Prober | None = None
         if settings.health_check is not HealthCheck.OFF:
             check = make_check(settings, connector.connect)

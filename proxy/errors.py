@@ -110,6 +110,12 @@ class QueueFull(HeadwayError):
     reason = "queue_full"
 
 
+class NoRoom(HeadwayError):
+    """The process had as many connections as it may (MAX_CONNECTIONS) for all of CONNECT_DEADLINE."""
+
+    reason = "no_room"
+
+
 class CutOff(HeadwayError):
     """The process ended before a pod was chosen."""
 

@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
+import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from proxy import socket_file
 from proxy.bind import unbind
-from proxy.errors import CutOff, HeadwayError
+from proxy.datapath.sockets import BACKLOG_MAX, backlog_length
+from proxy.errors import CutOff, HeadwayError, NoRoom, OutOfDescriptors
 from proxy.inherit import is_inherited
 from proxy.model import Clock
+from proxy.policy.patience import Patience
 
 log = logging.getLogger("headway.listener")
 
 BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
 SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
-SWEPT_MOST = 1 << 16  # no backlog is longer: whoever goes on knocking does not hold up the end
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
@@ -76,8 +78,36 @@ class Slots:
         self._waiting.append(resume)
 
 
+class Reserve:
+    """A descriptor that is kept for when there is no other: with it one can accept, and say no."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._take()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Meanwhile one more can be opened."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._take()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _take(self) -> None:
+        with suppress(
+            OSError
+        ):  # somebody was faster: without it nobody can be told, and the next time tries again
+            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
 class Listener:
-    """One listening socket of one service. Above the cap, connections wait in the kernel's backlog."""
+    """One listening socket of one service. Without room connections wait in its backlog, but not for ever."""
 
     def __init__(
         self,
@@ -85,18 +115,26 @@ class Listener:
         sock: socket.socket,
         slots: Slots,
         host: Host,
+        patience_s: float,
         accept: Accept = accept,
     ) -> None:
         self._name = name
         self._sock = sock
         self._slots = slots
         self._host = host
+        self._patience_s = patience_s
         self._accept = accept
+        self._reserve = Reserve()
         self._closed = False
-        self._silent_until = 0.0
+        self._paused = True
+        self._crowd: Patience | None = None  # those in the backlog, since there was no room for them
+        self._next_look: asyncio.Handle | None = None
+        self._why: HeadwayError = NoRoom("")  # there was no room at last
+        self._silent_until: dict[str, float] = {}
 
     def start(self) -> None:
         if not self._closed:
+            self._paused = False
             asyncio.get_running_loop().add_reader(self._sock, self.take_all)
 
     def close(self) -> None:
@@ -104,44 +142,86 @@ class Listener:
         if self._closed:
             return
         self._pause()
+        self._relax()
         self._closed = True
         socket_file.remove(self._sock)
         if not is_inherited(self._sock):
-            self._sweep(SWEPT_MOST, CutOff("the process ended while it waited to be accepted"))
+            self._refuse(BACKLOG_MAX, CutOff("the process ended while it waited to be accepted"))
+        self._reserve.close()
         unbind(self._sock)
 
-    def _sweep(self, most: int, error: HeadwayError) -> None:
-        with suppress(OSError):
-            for _ in range(most):
-                client = self._accept(self._sock)
-                if client < 0:
-                    return
-                self._host.refuse(client, error)
-
     def _pause(self) -> None:
+        self._paused = True
         asyncio.get_running_loop().remove_reader(self._sock)
 
     def take_all(self) -> None:
         """Accept who waits, as far as there is room."""
-        for _ in range(BATCH):
+        for count in range(BATCH):
             if self._slots.full:
-                self._warn(f"{self._slots.used} connections open, no room for more: new ones wait")
-                self._pause()
+                self._wait(count, NoRoom(f"{self._slots.used} connections open, no room for more"))
                 self._slots.when_free(self.start)
                 return
             try:
                 client = self._accept(self._sock)
             except OSError as error:
-                self._warn(f"cannot accept ({error.strerror}): trying again every {BREATH_S:g} s")
-                self._pause()
+                self._wait(count, OutOfDescriptors(f"cannot accept ({error.strerror})"))
                 asyncio.get_running_loop().call_later(BREATH_S, self.start)
                 return
             if client < 0:
+                self._relax()
                 return
             self._host.begin(client)
+        if self._crowd is not None:
+            self._crowd.took(BATCH)
 
-    def _warn(self, problem: str) -> None:
+    # --- when there is no room ------------------------------------------------------------------
+
+    def _wait(self, taken: int, why: HeadwayError) -> None:
+        """Those in the backlog have to wait now, after so many were taken."""
+        self._pause()
+        self._why = why
+        self._warn("new ones wait")
+        if self._crowd is None:
+            self._crowd = Patience(self._patience_s)
+            self._look()
+        else:
+            self._crowd.took(taken)
+
+    def _relax(self) -> None:
+        self._crowd = None
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+
+    def _look(self) -> None:
+        """Whether somebody has waited for too long; again and again until nobody has to wait."""
+        assert self._crowd is not None
+        waiting = backlog_length(self._sock)
+        if not waiting and not self._paused:
+            self._relax()
+            return
+        overdue = self._crowd.look(waiting, self._slots.clock.now())
+        refused = self._refuse(min(overdue, BATCH), self._why) if overdue else 0
+        self._crowd.took(refused)
+        if refused:
+            self._warn(f"who has waited for {self._patience_s:g} s is reset")
+        soon = BREATH_S if refused == BATCH else self._crowd.look_every_s
+        self._next_look = asyncio.get_running_loop().call_later(soon, self._look)
+
+    def _refuse(self, most: int, why: HeadwayError) -> int:
+        """How many of those in the backlog were."""
+        with self._reserve.lent(), suppress(OSError):
+            for count in range(most):
+                client = self._accept(self._sock)
+                if client < 0:
+                    return count
+                self._host.refuse(client, why)
+            return most
+        return 0
+
+    def _warn(self, what: str) -> None:
         now = self._slots.clock.now()
-        if now >= self._silent_until:
-            self._silent_until = now + SAY_EVERY_S
-            log.warning("%s: %s", self._name, problem)
+        kind = self._why.reason + what
+        if now >= self._silent_until.get(kind, now):
+            self._silent_until[kind] = now + SAY_EVERY_S
+            log.warning("%s: %s: %s", self._name, self._why, what)

@@ -74,6 +74,8 @@ class Sessions:
     def refuse(self, client: int, error: HeadwayError) -> None:
         """Reset one that was accepted for no other purpose, and count it."""
         reset(client)
+        if not isinstance(error, CutOff):
+            self.counters.sheds[error.reason] += 1
         self.counters.outcomes[error.reason] += 1
         self.counters.connection_seconds.observe(0.0)
         if access.is_wanted(error.reason, self.settings.access_log):

@@ -1,6 +1,7 @@
 """The socket options of both sides, who is at their ends, and the two ways to end a connection by hand."""
 
 import asyncio
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -15,6 +16,8 @@ from proxy.model import Address
 KEEPALIVE_PROBES = 3
 _INT = struct.Struct("i")
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+_TCP_UNACKED = struct.Struct("=24xI")
+BACKLOG_MAX = 1 << 16  # none is longer
 _TCP_INFO = struct.Struct("=68xI28xI")  # struct tcp_info, linux/tcp.h: tcpi_rtt and tcpi_total_retrans
 
 
@@ -89,6 +92,20 @@ def handshake_s(sock: socket.socket) -> float | None:
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     rtt_us, retransmitted = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
     return None if retransmitted else rtt_us / 1e6
+
+
+def backlog_length(listener: socket.socket) -> int:
+    """How many wait to be accepted. A Unix socket tells only whether anybody does; then it is BACKLOG_MAX.
+
+    tcp_get_info() in the kernel: tcpi_unacked of a listening socket is the length of its accept queue.
+    """
+    if listener.family == socket.AF_UNIX:
+        waits = select.poll()
+        waits.register(listener, select.POLLIN)
+        return BACKLOG_MAX if waits.poll(0) else 0
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_UNACKED.size)
+    (waiting,) = _TCP_UNACKED.unpack(info)
+    return int(waiting)
 
 
 def is_empty(sock: socket.socket) -> bool:

@@ -26,7 +26,7 @@ def test_flood() -> None:
             scene = Scene((pod.address for pod in four), BALANCER="p2c")
             sock = listening(4096)
             slots = scene.slots
-            listener = Listener("web", sock, slots, scene.sessions)
+            listener = Listener("web", sock, slots, scene.sessions, 5.0)
             listener.start()
             everyone_in = asyncio.Barrier(count)
 
@@ -59,7 +59,7 @@ def test_unix_socket(tmp_path: Path) -> None:
         async with pods(echoing) as (pod,):
             scene = Scene([pod.address])
             (sock,) = bind(Listen(path=str(path)), "LISTEN")
-            listener = Listener("web", sock, scene.slots, scene.sessions)
+            listener = Listener("web", sock, scene.slots, scene.sessions, 5.0)
             listener.start()
             client = Peer(socket.socket(socket.AF_UNIX))
             client.sock.connect(str(path))

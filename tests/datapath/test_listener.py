@@ -14,17 +14,20 @@ from proxy.tasks import spawn
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.support import FakeClock, run, until
 
+PATIENCE_S = 5.0
+
 
 class Door:
     """A listener whose connections are greeted with one byte, and stay until their client leaves."""
 
-    def __init__(self, cap: int, slots: Slots | None = None) -> None:
+    def __init__(self, cap: int, slots: Slots | None = None, sock: socket.socket | None = None) -> None:
         self.clock = FakeClock()
         self.slots = slots or Slots(cap, self.clock)
-        sock = listening()
+        sock = sock or listening()
+        self.family = sock.family
         self.where = sock.getsockname()
         self.refused: list[str] = []
-        self.listener = Listener("web", sock, self.slots, self)
+        self.listener = Listener("web", sock, self.slots, self, PATIENCE_S)
 
     def begin(self, client: int) -> None:
         self.slots.take()
@@ -46,13 +49,19 @@ class Door:
     @contextmanager
     def clients(self, count: int) -> Iterator[list[Peer]]:
         with ExitStack() as stack:
-            every = [Peer(stack.enter_context(socket.create_connection(self.where))) for _ in range(count)]
+            every = [Peer(stack.enter_context(socket.socket(self.family))) for _ in range(count)]
+            for each in every:
+                each.sock.setblocking(True)
+                each.sock.connect(self.where)
+                each.sock.setblocking(False)
             yield every
 
 
 @asynccontextmanager
-async def door(cap: int, slots: Slots | None = None) -> AsyncIterator[Door]:
-    opened = Door(cap, slots)
+async def door(
+    cap: int, slots: Slots | None = None, sock: socket.socket | None = None
+) -> AsyncIterator[Door]:
+    opened = Door(cap, slots, sock)
     opened.listener.start()
     try:
         yield opened
@@ -148,7 +157,7 @@ def test_out_of_descriptors(caplog: pytest.LogCaptureFixture) -> None:
 
     run(test())
 
-    assert said(caplog) == ["web: cannot accept (Too many open files): trying again every 0.2 s"]
+    assert said(caplog) == ["web: cannot accept (Too many open files): new ones wait"]
 
 
 def test_two_listeners_share_the_room() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import promql_parser as promql
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.errors import AllFull, ConnectError, NoEndpoint, QueueFull
+from proxy.errors import AllFull, ConnectError, NoEndpoint, NoRoom, QueueFull
 from proxy.injector.metrics import Metrics
 from proxy.model import EndReason
 from proxy.observe.metrics import METRICS, Declared
@@ -26,7 +26,7 @@ OTHERS = {
 OF_THE_POD = {"namespace", "pod", "container", "instance", "job"}  # the PodMonitor adds them
 OF_COUNTERS = {"rate", "irate", "increase"}
 OF_GAUGES = {None, "changes", "max_over_time", "min_over_time", "avg_over_time", "delta"}
-OF_A_SESSION = {NoEndpoint.reason, AllFull.reason, QueueFull.reason}
+OF_A_SESSION = {NoEndpoint.reason, AllFull.reason, QueueFull.reason, NoRoom.reason}
 REASONS = OF_A_SESSION | {each.reason for each in ConnectError.__subclasses__()}
 VALUES = {
     "state": {each.value for each in State},

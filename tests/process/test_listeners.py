@@ -1,17 +1,23 @@
 """The ways in: a Unix socket, IPv6, and a listener that runs out of room."""
 
 import asyncio
+import itertools
 import json
+import os
+import resource
 import socket
 from pathlib import Path
 
 import pytest
 
+from proxy.datapath.engines import is_built
 from tests.support import run
 from tests.support.pods import Connection, ask_once, connect, pods, pods_on, static
 from tests.support.process import Proxy, running, up
 
 pytestmark = pytest.mark.slow
+
+RELAYS = ["asyncio", *(["native"] if is_built() else [])]
 
 FEW_DESCRIPTORS = """
 import resource, runpy
@@ -124,6 +130,46 @@ def test_max_connections() -> None:
 
             assert await outside in {pod.ip for pod in some}
             await inside[1].close()
+
+    run(story())
+
+
+def descriptors(proxy: Proxy, limit: int | None) -> None:
+    """Nothing more can be opened by the process; or as much as before."""
+    taken = {int(fd) for fd in os.listdir(f"/proc/{proxy.child.pid}/fd")}
+    hard = resource.prlimit(proxy.child.pid, resource.RLIMIT_NOFILE)[1]
+    lowest_free = next(fd for fd in itertools.count() if fd not in taken)
+    resource.prlimit(proxy.child.pid, resource.RLIMIT_NOFILE, (limit or lowest_free, hard))
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+def test_promise_8(relay: str) -> None:
+    """Out of room or descriptors it sheds, counts and says so, and accepts as soon as there is room again."""
+
+    async def story() -> None:
+        settings = {
+            "MAX_CONNECTIONS": "2",
+            "CONNECT_DEADLINE": "300ms",
+            "RELAY": relay,
+            "HEALTH_CHECK": "off",
+        }
+        async with pods(1) as some, running(TARGET=static(some), **settings) as proxy:
+            inside = await connect(proxy.address)
+            descriptors(proxy, None)
+            with pytest.raises(ConnectionResetError):
+                await ask_once(proxy.address)
+            descriptors(proxy, 1000)
+            second = await connect(proxy.address)
+            with pytest.raises(ConnectionResetError):
+                await ask_once(proxy.address)
+
+            for reason in ("out_of_descriptors", "no_room"):
+                assert await proxy.metric("headway_connections_total", outcome=reason) == 1
+                assert await proxy.metric("headway_sheds_total", reason=reason) == 1
+            assert proxy.log.count("who has waited for 0.3 s is reset") == 2
+            await inside.close()
+            await second.close()
+            assert await ask_once(proxy.address) == some[0].ip
 
     run(story())
 
