@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             count_or_auto(1, 1_000_000),
             "auto",
-            "connections at a time, more wait for CONNECT_DEADLINE; auto: as descriptors and memory limit allow",
+            "connections at a time, more wait for CONNECT_DEADLINE; auto: as descriptors and memory allow",
         ),
     ]
     drain_timeout_s: Annotated[

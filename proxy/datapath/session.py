@@ -79,7 +79,7 @@ class Sessions:
         self.counters.outcomes[error.reason] += 1
         self.counters.connection_seconds.observe(0.0)
         if access.is_wanted(error.reason, self.settings.access_log):
-            record = AccessRecord(self.settings.name, error.reason, "", 0, 0, 0, "proxy", str(error))
+            record = AccessRecord(self.settings.name, error.reason, "proxy", str(error))
             access.write(record, 0.0, self.settings.access_log)
 
 
@@ -87,8 +87,8 @@ class Session:
     """One connection. Where nothing has to be waited for it is no task: the relay's calls move it on."""
 
     __slots__ = (
-        *("_client", "_deadline", "_failures", "_header", "_key", "_lease", "_over", "_started", "_timed"),
-        *("_tried", "_under"),
+        *("_client", "_connect_s", "_deadline", "_failures", "_header", "_key", "_lease", "_over"),
+        *("_started", "_tried", "_under"),
     )
 
     def __init__(self, under: Sessions, client: int) -> None:
@@ -101,7 +101,7 @@ class Session:
         self._tried: tuple[Endpoint, ...] = ()
         self._failures: tuple[ConnectError, ...] = ()  # of those tried, but for the present one
         self._lease: Lease | None = None
-        self._timed = False  # whether the present pod's connect was counted
+        self._connect_s = 0.0  # how long the present pod took, once that was counted
         self._over = False
 
     async def prepare(self) -> None:
@@ -179,7 +179,7 @@ class Session:
             under.counters.retries += 1
         endpoint = lease.endpoint
         self._tried += (endpoint,)
-        self._timed = False
+        self._connect_s = 0.0
         under.relay.start(
             self._client,
             lease.address,
@@ -205,7 +205,7 @@ class Session:
         self._guarded(self._go_on, end)
 
     def _note_connect(self, lease: Lease, connect_s: float) -> None:
-        self._timed = True
+        self._connect_s = connect_s
         self._under.counters.connect_seconds.observe(connect_s)
         if self._under.clock.now() < self._deadline:  # else it says nothing of the pod as it is now
             lease.connected(connect_s)
@@ -218,7 +218,7 @@ class Session:
         """
         lease, self._client = self._lease, end.client
         assert lease is not None
-        if end.connect_s and not self._timed:
+        if end.connect_s and not self._connect_s:
             self._note_connect(lease, end.connect_s)
         if end.error is None:
             if load.is_unanswered(end.to_pod, end.from_pod, end.pod_first):
@@ -278,14 +278,23 @@ class Session:
         self._under.slots.release()
         settings = self._under.settings
         if access.is_wanted(outcome, settings.access_log):
-            label = self._tried[-1].label if self._tried else ""
-            record = AccessRecord(settings.name, outcome, label, len(self._tried), *_ended(how))
-            access.write(record, seconds, settings.access_log)
+            access.write(self._record(outcome, how), seconds, settings.access_log)
+
+    def _record(self, outcome: str, how: End | HeadwayError) -> AccessRecord:
+        record = AccessRecord(self._under.settings.name, outcome, *_ended(how))
+        if self._tried:
+            pod = self._tried[-1]
+            record.endpoint, record.identity = pod.label, pod.identity.name.partition(".")[0]
+            record.attempts = len(self._tried)
+        if self._connect_s:
+            record.connect_ms = round(self._connect_s * 1000, 3)
+        if isinstance(how, End):
+            record.to_pod, record.from_pod = how.to_pod, how.from_pod
+        return record
 
 
-def _ended(how: End | HeadwayError) -> tuple[int, int, str, str]:
-    """Bytes to and from the pod, who ended it, and what there is to say."""
+def _ended(how: End | HeadwayError) -> tuple[str, str]:
+    """Who ended it, and what there is to say."""
     if isinstance(how, HeadwayError):
-        return 0, 0, "client" if how.source == "client" else "proxy", str(how)
-    by = "proxy" if how.reason in BY_PROXY else "pod" if how.pod_first else "client"
-    return how.to_pod, how.from_pod, by, ""
+        return "client" if how.source == "client" else "proxy", str(how)
+    return "proxy" if how.reason in BY_PROXY else "pod" if how.pod_first else "client", ""

@@ -22,16 +22,18 @@ NOT_A_FAILURE = frozenset(
 
 
 class AccessRecord(msgspec.Struct):
-    """One connection as the access log tells it."""
+    """One connection as the access log tells it: of the last pod that was tried, if any was."""
 
     service: str
     outcome: str
-    endpoint: str
-    attempts: int
-    to_pod: int
-    from_pod: int
     ended_by: str
     detail: str
+    endpoint: str = ""
+    identity: str = ""  # the pod's own name, where DNS gives it
+    attempts: int = 0
+    connect_ms: float | None = None  # of a pod that accepted
+    to_pod: int = 0
+    from_pod: int = 0
 
 
 def is_wanted(outcome: str, what: AccessLog) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.datapath.peers import black_hole, no_socket_lost, refusing
+from proxy.errors import NoRoom
+from proxy.model import PLAIN, Answer, AnswerKind, Identity
+from tests.datapath.peers import black_hole, connected, no_socket_lost, refusing
 from tests.datapath.scenes import Scene, echoing, pods, silent
 from tests.support import run, until
 
@@ -175,6 +177,7 @@ def test_debugging_shows_each_connection(caplog: pytest.LogCaptureFixture) -> No
 
     (line,) = lines(caplog)
     assert (line["outcome"], line["detail"]) == ("refused", "Connection refused")
+    assert line["connect_ms"] is None
 
 
 def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -199,16 +202,57 @@ def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
 
     (line,) = lines(caplog)
     assert 0.0 < line.pop("seconds") < 5.0
+    assert 0.0 < line.pop("connect_ms") < 5000.0
     assert line == {
         "service": "default",
         "outcome": "completed",
         "endpoint": label,
+        "identity": "",
         "attempts": 2,
         "to_pod": 4,
         "from_pod": 7,
         "ended_by": "pod",
         "detail": "",
     }
+
+
+def test_a_pod_that_has_a_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Where DNS names the pods the line does, too; the connect is that of the pod which served in the end."""
+    caplog.set_level(logging.INFO)
+
+    async def test() -> None:
+        async with pods(echoing) as (pod,):
+            scene = Scene(ACCESS_LOG="all")
+            name = Identity(pod.address, "orders-0.orders.shop.svc.cluster.local")
+            scene.pool.apply(Answer(AnswerKind.ENDPOINTS, {name: PLAIN}))
+            assert await scene.ask() == b"hello"
+
+    run(test())
+
+    (line,) = lines(caplog)
+    assert line["identity"] == "orders-0"
+    assert line["connect_ms"] > 0
+
+
+def test_one_that_was_refused_at_the_door(caplog: pytest.LogCaptureFixture) -> None:
+    """Who is accepted only to be told that there is no room has a line, and is counted."""
+    caplog.set_level(logging.INFO)
+
+    async def test() -> None:
+        scene = Scene(ACCESS_LOG="failures")
+        client, accepted = connected()
+        scene.sessions.refuse(accepted.detach(), NoRoom("2 connections open, no room for more"))
+        assert await client.was_reset()
+        client.close()
+
+        assert scene.outcomes == dict(scene.counters.sheds) == {"no_room": 1}
+        assert (scene.counters.active, scene.slots.used) == (0, 0)
+
+    run(test())
+
+    (line,) = lines(caplog)
+    assert (line["outcome"], line["endpoint"], line["connect_ms"]) == ("no_room", "", None)
+    assert line["detail"] == "2 connections open, no room for more"
 
 
 @pytest.mark.parametrize(
