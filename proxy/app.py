@@ -43,8 +43,7 @@ from proxy.observe.counters import ServiceCounters
 from proxy.observe.metrics import Snapshot
 from proxy.policy import admission
 from proxy.policy.endpoint import State
-from proxy.pool import Pool
-from proxy.pool.balancer import factory_of
+from proxy.pool import Pool, balancer
 from proxy.tasks import keep_running, spawn
 
 log = logging.getLogger("headway")
@@ -57,11 +56,8 @@ def main() -> int:
     """Run the sidecar until it is told to end; the exit status."""
     handed = config.handed_over()
     try:
-        loaded = config.load()
+        loaded = config.load({"balancer": balancer.problem_with, "relay": engines.problem_with})
         settings = loaded.settings
-        for service in settings.services:
-            factory_of(service)  # a picker of the user's own may be missing
-        engines.chosen(settings.relay)
     except SettingsError as error:
         print(f"headway: {error}", file=sys.stderr)
         return WRONG_SETTINGS

@@ -55,13 +55,10 @@ def run() -> None:
 def check() -> None:
     """Show the effective settings and where each came from; end with 2 if any is wrong."""
     from proxy.datapath import engines
-    from proxy.pool.balancer import factory_of
+    from proxy.pool import balancer
 
     try:
-        loaded = config.load()
-        for service in loaded.settings.services:
-            factory_of(service)  # a picker of the user's own may be missing
-        engines.chosen(loaded.settings.relay)
+        loaded = config.load({"balancer": balancer.problem_with, "relay": engines.problem_with})
     except SettingsError as error:
         raise _end(str(error), WRONG_USE) from None
     widths = [max(len(getattr(row, column)) for row in loaded.rows) for column in ("variable", "value")]

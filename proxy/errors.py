@@ -161,6 +161,8 @@ class Fault(HeadwayError):
     """One wrong setting: which variable, which value, and what is allowed."""
 
     def __init__(self, variable: str, value: str | None, problem: str) -> None:
+        self.variable = variable
+        self.problem = problem
         if value is not None:
             variable += f"={value if value.isprintable() else repr(value)}"
         super().__init__(f"{variable}: {problem}")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,9 +10,10 @@ import msgspec
 from proxy.config.clashes import leads_back, taken_twice
 from proxy.config.listen import Listen
 from proxy.config.service import SERVICE_FIELDS, ServiceSettings
+from proxy.config.service_link import is_service_link
 from proxy.config.setting import Setting, variable
 from proxy.config.settings import PROCESS_FIELDS, Settings
-from proxy.config.targets import DnsTarget, SrvTarget, StaticTarget, Target
+from proxy.config.targets import default_listen, default_name
 from proxy.config.values import Kind, nearest
 from proxy.config.words import SPREADING
 from proxy.errors import Fault, SettingsError
@@ -21,16 +22,23 @@ PREFIX = "HEADWAY_"
 DEFAULT = "default"
 WITHOUT_PREFIX = frozenset({"POD_NAME", "POD_NAMESPACE"})  # as the downward API is usually written
 OF_SOCKETS = frozenset({"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"})  # sd_listen_fds(3)
+FIELDS = SERVICE_FIELDS | PROCESS_FIELDS
 OF_ONE_SERVICE = frozenset({"TARGET", "LISTEN"})  # two services cannot share these
 SERVICE_NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+# What only those can say who use a setting: the problem with a field's value, if there is one.
+Checks = Mapping[str, Callable[[Any], str]]
 
 # Durations that another one limits.
 AT_MOST = {
     "connect_timeout_s": "connect_deadline_s",
     "eject_base_s": "eject_max_s",
     "health_timeout_s": "health_interval_s",  # as HAProxy's check timeout
+    "drain_quiet_s": "drain_timeout_s",
 }
+# Kubernetes kills after terminationGracePeriodSeconds, 30 s: no longer drain than the user asked for.
+NEVER_RAISED = frozenset({"drain_timeout_s"})
 
 OWN = "module:factory"
 CHECKING = "tcp", "http", "grpc"
@@ -50,13 +58,6 @@ NEEDS = {
     "rebalance": ("balancer", SPREADING),
 }
 
-# What Kubernetes sets in every pod for a Service that is itself called headway or headway-something.
-SERVICE_LINK = re.compile(
-    r"HEADWAY_(\w+_)?("
-    r"SERVICE_HOST=[\da-f.:]+|SERVICE_PORT(_\w+)?=\d+|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://\S+|"
-    r"PORT_\d+_(TCP|UDP|SCTP)_(PROTO=(tcp|udp|sctp)|PORT=\d+|ADDR=[\da-f.:]+))"
-)
-
 
 class Row(msgspec.Struct, frozen=True):
     """One effective setting as `headway check` prints it."""
@@ -71,9 +72,9 @@ class Loaded(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-def load() -> Loaded:
+def load(checks: Checks | None = None) -> Loaded:
     """The settings of this process. Raises SettingsError."""
-    return from_env(variables())
+    return from_env(variables(), checks)
 
 
 def variables() -> Mapping[str, str]:
@@ -87,12 +88,14 @@ def handed_over() -> Mapping[str, str]:
     return {name: os.environ.pop(name) for name in names}
 
 
-def from_env(env: Mapping[str, str]) -> Loaded:
+def from_env(env: Mapping[str, str], checks: Checks | None = None) -> Loaded:
     """The settings in `env`. Raises SettingsError with every fault in it."""
     reader = _Reader(env)
     names = reader.service_names()
     shared = {field: reader.read(setting, [variable(field)]) for field, setting in PROCESS_FIELDS.items()}
     services = [reader.service(name) for name in names]
+    reader.settle_limits("", shared)
+    reader.check(services, shared, checks or {})
     reader.refuse_unknown()
     reader.refuse_clashes(services, shared)
     reader.refuse_idle(services, shared)
@@ -112,28 +115,11 @@ def _prefix(name: str) -> str:
     return f"{name.upper().replace('-', '_')}_" if name else ""
 
 
-def _default_name(target: Target | None) -> str:
-    """What a lone service is called in metrics and logs: the first label of its Service."""
-    match target:
-        case DnsTarget(host=host) | SrvTarget(service=host):
-            return host.partition(".")[0]
-    return "default"
-
-
-def _default_listen(target: Target | None) -> Listen | None:
-    match target:
-        case DnsTarget(port=port):
-            return Listen("127.0.0.1", port)
-        case StaticTarget(addresses) if len({address.port for address in addresses}) == 1:
-            return Listen("127.0.0.1", addresses[0].port)
-    return None
-
-
 class _Reader:
     """Walks over one environment and notes what is known, effective and wrong."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = {name: text for name, text in env.items() if not _is_service_link(name, text)}
+        self.env = {name: text for name, text in env.items() if not is_service_link(name, text)}
         self.known = {PREFIX + "SERVICES"}
         self.rows: list[Row] = []
         self.faults: dict[str, Fault] = {}  # by text: a fallback that ten services share is one fault
@@ -142,6 +128,13 @@ class _Reader:
     def fault(self, name: str, problem: str) -> None:
         fault = Fault(name, self.env.get(name), problem)
         self.faults[str(fault)] = fault
+
+    def _take_fault(self, name: str) -> str:
+        """The first problem that was noted for this variable; it is no longer."""
+        for text, fault in self.faults.items():
+            if fault.variable == name:
+                return self.faults.pop(text).problem
+        return ""
 
     def service_names(self) -> list[str]:
         """The names in SERVICES; one empty name when the process has a single service."""
@@ -171,10 +164,10 @@ class _Reader:
             fallback = [] if plain in OF_ONE_SERVICE or not own else [plain]
             fields[field] = self.read(setting, [own + plain, *fallback])
         fields["dns_servers"] = fields["dns_servers"] or ()
-        fields["name"] = name or _default_name(fields["target"])
+        fields["name"] = name or default_name(fields["target"])
         fields["prefix"] = own
         self._fill_listen(own, fields)
-        self._settle_limits(own, fields)
+        self.settle_limits(own, fields)
         return fields
 
     def read(self, setting: Setting, names: list[str]) -> Any:
@@ -215,26 +208,36 @@ class _Reader:
         """LISTEN follows the target's port when it has exactly one."""
         name = PREFIX + own + "LISTEN"
         if fields["listen"] is None and name not in self.env and fields["target"] is not None:
-            default = _default_listen(fields["target"])
+            default = default_listen(fields["target"])
             if default is None:
                 self.fault(name, "is required when pods may listen on different ports")
                 return
             fields["listen"] = (default,)
             self._show_instead(Row(name, str(default), DEFAULT))
 
-    def _settle_limits(self, own: str, fields: dict[str, Any]) -> None:
+    def check(self, services: list[dict[str, Any]], shared: dict[str, Any], checks: Checks) -> None:
+        for field, problem_of in checks.items():
+            for fields in services if field in SERVICE_FIELDS else [shared | {"prefix": ""}]:
+                name = self._set_by(fields["prefix"], field)
+                if name and fields[field] is not None and (problem := problem_of(fields[field])):
+                    self.fault(name, problem)
+
+    def settle_limits(self, own: str, fields: dict[str, Any]) -> None:
         """No value cuts another one short unseen: where both are set that is a fault, a default gives way."""
         for field, limit in AT_MOST.items():
-            value, most = fields[field], fields[limit]
+            value, most = fields.get(field), fields.get(limit)
             if value is None or most is None or value <= most:
                 continue
             name, its = self._set_by(own, field), self._set_by(own, limit)
             if name and its:
                 self.fault(name, f"is longer than {its}={self.env[its]}")
+            elif name and limit in NEVER_RAISED:
+                its = f"{PREFIX}{variable(limit)}"
+                self.fault(name, f"is longer than {its}, by default {FIELDS[limit].default}: set that, too")
             else:
                 yielding, follows = (limit, field) if name else (field, limit)
                 fields[yielding] = fields[follows]
-                shown = SERVICE_FIELDS[yielding].kind.show(fields[yielding])
+                shown = FIELDS[yielding].kind.show(fields[yielding])
                 self._show_instead(
                     Row(PREFIX + own + variable(yielding), shown, f"default, as {name or its}")
                 )
@@ -248,7 +251,12 @@ class _Reader:
         self.rows = [new if row.variable == new.variable else row for row in self.rows]
 
     def refuse_unknown(self) -> None:
+        """Names are in capitals; any other that begins so is somebody else's."""
         for name in sorted(self.env):
+            right = name.upper()
+            if name != right and right in self.known and right.startswith(PREFIX):
+                self.fault(name, f"is not a setting; did you mean {right}?")
+                continue
             if not name.startswith(PREFIX) or name in self.known:
                 continue
             rest = name.removeprefix(PREFIX)
@@ -269,7 +277,9 @@ class _Reader:
             for each in those:
                 name = self._set_by(each["prefix"], field)
                 if name and name not in used and each[other] is not None:
-                    self.fault(name, f"means nothing without {variable(other)}={' or '.join(values)}")
+                    problem = f"means nothing without {variable(other)}={' or '.join(values)}"
+                    wrong = self._take_fault(name)  # one line for one variable, that says all
+                    self.fault(name, f"{wrong}; and it {problem}" if wrong else problem)
 
     def refuse_clashes(self, services: list[dict[str, Any]], shared: dict[str, Any]) -> None:
         """No two listeners on one address, and no service that dials itself."""
@@ -288,7 +298,3 @@ class _Reader:
                 PREFIX + name,
                 f"{listen.where} is taken by {PREFIX}{other} ({its.where}); choose another",
             )
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    return SERVICE_LINK.fullmatch(f"{name}={value}") is not None

@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from proxy.config.listen import Listen
 from proxy.config.values import Kind, address, port_number, split
 from proxy.model import Address
 
@@ -97,3 +98,20 @@ target: Kind[Target] = Kind(
 )
 
 hostname: Kind[str] = Kind(_hostname, "a host name")
+
+
+def default_name(target: Target | None) -> str:
+    """What a lone service is called in metrics and logs: the first label of its Service."""
+    match target:
+        case DnsTarget(host=host) | SrvTarget(service=host):
+            return host.partition(".")[0]
+    return "default"
+
+
+def default_listen(target: Target | None) -> Listen | None:
+    match target:
+        case DnsTarget(port=port):
+            return Listen("127.0.0.1", port)
+        case StaticTarget(addresses) if len({address.port for address in addresses}) == 1:
+            return Listen("127.0.0.1", addresses[0].port)
+    return None

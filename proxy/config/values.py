@@ -1,5 +1,6 @@
 """Turns the text of one setting into its value: durations, shares, words, addresses."""
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ T = TypeVar("T")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]+")
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
@@ -88,7 +90,7 @@ def share_or_off(low: int, high: int) -> Kind[float]:
 
 def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit()):
+        if not _WHOLE.fullmatch(text):
             raise ValueError("is not a whole number")
         if not low <= int(text) <= high:
             raise ValueError("is out of range")
@@ -251,10 +253,11 @@ networks: Kind[Networks] = Kind(
 
 
 def _nameserver(text: str) -> Address:
-    try:
+    with contextlib.suppress(ValueError):
         return Address(str(ipaddress.ip_address(text)), 53)
-    except ValueError:
-        return address(text)
+    if ":" not in text:
+        raise ValueError(f"has {text!r}, which is not an ip address")
+    return address(text)
 
 
 nameservers: Kind[tuple[Address, ...]] = Kind(

@@ -34,9 +34,14 @@ def chosen(wanted: RelayKind) -> RelayKind:
         return wanted
     if is_built():
         return RelayKind.NATIVE
-    if wanted is RelayKind.NATIVE:
-        raise SettingsError([Fault(PREFIX + "RELAY", wanted, NOT_BUILT)])
+    if problem := problem_with(wanted):
+        raise SettingsError([Fault(PREFIX + "RELAY", wanted, problem)])
     return RelayKind.ASYNCIO
+
+
+def problem_with(wanted: RelayKind) -> str:
+    """Why it cannot be had here, if so."""
+    return NOT_BUILT if wanted is RelayKind.NATIVE and not is_built() else ""
 
 
 def remark(wanted: RelayKind) -> str:

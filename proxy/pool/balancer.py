@@ -29,6 +29,16 @@ def factory_of(settings: ServiceSettings) -> Factory:
     return Watch(factory, settings.name, settings.balancer)
 
 
+def problem_with(balancer: str) -> str:
+    """Why a picker of the user's own cannot be had; nothing for those that come with Headway."""
+    if balancer not in PICKERS and ":" in balancer:
+        try:
+            _imported(balancer)
+        except ValueError as problem:
+            return str(problem)
+    return ""
+
+
 def _imported(own: str) -> Factory:
     """The factory at `module:factory`. Raises ValueError that says what is wrong with it."""
     module_name, _, name = own.partition(":")

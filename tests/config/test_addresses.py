@@ -154,7 +154,8 @@ def test_name_servers(text: str, want: tuple[Address, ...]) -> None:
 @pytest.mark.parametrize(
     "text,why",
     [
-        ("10.0.0.10,", "has no port"),
+        ("10.0.0.10,", "has '', which is not an ip address"),
+        ("1.1.1", "has '1.1.1', which is not an ip address"),
         ("kube-dns:53", "has 'kube-dns', which is not an ip address"),
         ("10.0.0.10:0", "has a wrong port '0' (a port is 1 to 65535)"),
     ],

@@ -112,6 +112,8 @@ def test_what_cannot_be_printed_is_refused(text: str) -> None:
         ("HEADWAY_TELEMETRY_PORT", "HEADWAY_TELEMETRY_LISTEN"),
         ("HEADWAY_ORDERS_TARGET", "HEADWAY_TARGET"),
         ("HEADWAY_target", "HEADWAY_TARGET"),
+        ("headway_target", "HEADWAY_TARGET"),
+        ("Headway_Relay", "HEADWAY_RELAY"),
         ("HEADWAY_XYZ", ""),
         ("HEADWAY_", ""),
     ],
@@ -123,7 +125,7 @@ def test_unknown_names(name: str, meant: str) -> None:
     assert faults(WEB | {name: "1"}) == [f"{name}=1: is not a setting{hint}"]
 
 
-@pytest.mark.parametrize("name", ["PATH", "POD_IP", "headway_target", "HEADWAYS_TARGET", "TARGET", "LISTEN"])
+@pytest.mark.parametrize("name", ["PATH", "POD_IP", "headway_home", "HEADWAYS_TARGET", "TARGET", "LISTEN"])
 def test_other_peoples_variables(name: str) -> None:
     """What does not start with HEADWAY_ is none of our business."""
     assert faults(WEB | {name: "whatever"}) == []
@@ -246,3 +248,15 @@ def test_a_value_that_another_would_cut_short(less: str, more: str, long: str) -
     assert row(from_env(WEB | {more: "500ms"}), less) == Row(less, "500ms", f"default, as {more}")
     assert row(from_env(WEB | {less: long}), more).value == long
     assert row(from_env(WEB | {less: "1s"}), more).origin == "default"
+
+
+def test_a_quiet_time_that_the_drain_would_cut_short() -> None:
+    """The default of DRAIN_QUIET gives way; that of DRAIN_TIMEOUT does not grow over the grace period."""
+    quiet, timeout = "HEADWAY_DRAIN_QUIET", "HEADWAY_DRAIN_TIMEOUT"
+
+    assert faults(WEB | {quiet: "2s", timeout: "1s"}) == [f"{quiet}=2s: is longer than {timeout}=1s"]
+    assert faults(WEB | {quiet: "26s"}) == [
+        f"{quiet}=26s: is longer than {timeout}, by default 25s: set that, too"
+    ]
+    assert row(from_env(WEB | {timeout: "500ms"}), quiet) == Row(quiet, "500ms", f"default, as {timeout}")
+    assert from_env(WEB | {timeout: "0"}).settings.drain_quiet_s == 0

@@ -134,7 +134,7 @@ def test_counts(text: str, number: int) -> None:
     [
         ("0", "is out of range"),
         ("101", "is out of range"),
-        ("-1", "is not a whole number"),
+        ("-1", "is out of range"),
         ("1.0", "is not a whole number"),
         ("1_0", "is not a whole number"),
         ("\u0663", "is not a whole number"),
