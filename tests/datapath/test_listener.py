@@ -1,15 +1,19 @@
 """Everyone who connects is served, as many at a time as there is room for; accepting never stops for good."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import pytest
 
+from proxy.bind import bind
+from proxy.config import Listen
 from proxy.datapath.listener import SAY_EVERY_S, Listener, Slots
 from proxy.datapath.sockets import reset
 from proxy.errors import HeadwayError
+from proxy.inherit import Inherited
 from proxy.tasks import spawn
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.support import FakeClock, run, until
@@ -215,6 +219,25 @@ def test_close(caplog: pytest.LogCaptureFixture) -> None:
 
     run(test())
     assert [record.levelname for record in caplog.records] == ["WARNING"]  # when it was full
+
+
+def test_close_of_a_socket_that_somebody_keeps() -> None:
+    """Who waits there is not ours to refuse: the next process takes him in."""
+
+    async def test() -> None:
+        kept = listening()
+        passed_on = Inherited([("descriptor 3", socket.socket(fileno=os.dup(kept.fileno())))])
+        (sock,) = bind(Listen(*kept.getsockname()), "LISTEN", passed_on)
+        first = Door(cap=1, sock=sock)
+        with first.clients(1) as (client,):
+            first.listener.close()
+            assert first.refused == []
+
+            async with door(1, sock=kept):
+                assert await client.receive(1) == b"!"
+                client.close()
+
+    run(test())
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,17 +64,15 @@ def test_who_is_served_in_time() -> None:
 
     async def test() -> None:
         async with no_socket_lost(), door(0, full_with(1)) as it:
-            with it.clients(20) as everyone:
-                for each in everyone[:2]:
-                    await served(it, each)
-                    await asyncio.sleep(1.0)
-                    each.close()
-                for each in everyone[2:]:
-                    await served(it, each)
-                    await asyncio.sleep(0.1)
-                    each.close()
+            with ExitStack() as stack:
+                line = deque(stack.enter_context(it.clients(5)))
+                for _ in range(int(3 * PATIENCE_S / 0.5)):
+                    await served(it, line[0])
+                    await asyncio.sleep(0.5)
+                    line += stack.enter_context(it.clients(1))
+                    line.popleft().close()
 
-                assert it.refused == []
+            assert it.refused == []
 
     with_sockets(test())
 
