@@ -205,19 +205,17 @@ class Listener:
         self._crowd.took(refused)
         if refused:
             self._warn(f"who has waited for {self._patience_s:g} s is reset")
-        soon = BREATH_S if refused == BATCH else self._crowd.look_every_s
+        soon = 0.0 if refused == BATCH else self._crowd.look_every_s
         self._next_look = asyncio.get_running_loop().call_later(soon, self._look)
 
     def _refuse(self, most: int, why: HeadwayError) -> int:
         """How many of those in the backlog were."""
+        refused = 0
         with self._reserve.lent(), suppress(OSError):
-            for count in range(most):
-                client = self._accept(self._sock)
-                if client < 0:
-                    return count
+            while refused < most and (client := self._accept(self._sock)) >= 0:
                 self._host.refuse(client, why)
-            return most
-        return 0
+                refused += 1
+        return refused
 
     def _warn(self, what: str) -> None:
         now = self._slots.clock.now()

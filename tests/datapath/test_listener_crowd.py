@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.datapath.listener import Slots
+from proxy.datapath.listener import BATCH, Slots
 from proxy.datapath.sockets import backlog_length
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.datapath.test_listener import PATIENCE_S, Door, door, said
@@ -73,6 +73,21 @@ def test_who_is_served_in_time() -> None:
                     line.popleft().close()
 
             assert it.refused == []
+
+    with_sockets(test())
+
+
+def test_more_than_a_batch() -> None:
+    """However many are overdue, all of them hear of it in time."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(0, full_with(1)) as it:
+            with it.clients(1) as (inside,):
+                await served(it, inside)
+                began = now()
+                with it.clients(3 * BATCH) as everyone:
+                    assert await was_reset_at(everyone[-1]) - began < PATIENCE_S + 0.01
+                    assert it.refused == ["no_room"] * 3 * BATCH
 
     with_sockets(test())
 
