@@ -15,7 +15,7 @@ import uvloop
 
 from proxy import __version__, config, socket_file
 from proxy.admin import server, views
-from proxy.bind import bind, bind_all, leads_to, listens_on, unbind
+from proxy.bind import NONE_INHERITED, bind, bind_all, leads_to, listens_on, unbind
 from proxy.clock import SystemClock
 from proxy.config import SPREADING, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
 from proxy.controlpath.checks import make_check
@@ -84,7 +84,7 @@ class Service:
         clock: SystemClock,
         pod: str,
         engine: engines.Engine,
-        inherited: Inherited,
+        inherited: Inherited = NONE_INHERITED,
     ) -> None:
         rng = random.Random()
         self.settings = settings

@@ -75,6 +75,7 @@ def test_reasons_are_a_closed_list() -> None:
         "NoEndpoint": "no_endpoint",
         "AllFull": "all_full",
         "QueueFull": "queue_full",
+        "NoRoom": "no_room",
         "CutOff": "aborted",
         "ClientReset": "client_reset",
         "WrongProxyHeader": "proxy_protocol",
