@@ -25,7 +25,7 @@ class Peer:
         sock.setblocking(False)
         self.sock = sock
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def receive(self, size: int) -> bytes:

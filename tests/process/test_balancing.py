@@ -1,14 +1,12 @@
 """The promises an application relies on, through the whole process, over real sockets and real DNS."""
 
-import asyncio
 from collections import Counter
 
 import pytest
 
 from proxy.demo.dns import DnsServer
-from proxy.demo.zone import Mode
 from tests.support import run
-from tests.support.pods import Pod, ask_once, connect, deaf_pod, pods, push_until_stalled, static
+from tests.support.pods import Pod, ask_once, connect, pods, static
 from tests.support.process import Proxy, running
 
 pytestmark = pytest.mark.slow
@@ -75,55 +73,6 @@ def test_one_of_six_addresses_refuses() -> None:
     run(story(), within_s=60)
 
 
-@pytest.mark.parametrize(
-    "settings,flaps", [({}, 8), ({"HEALTH_CHECK": "off", "EJECT_AFTER": "0"}, 25)], ids=["default", "bare"]
-)
-def test_a_pod_that_flaps(settings: dict[str, str], flaps: int) -> None:
-    """A pod closes and reopens its listener every 300 ms: eight clients lose no connection."""
-
-    async def story() -> None:
-        async with pods(3) as some, running(TARGET=static(some), **settings) as proxy:
-            served: Counter[str] = Counter()
-            running_on = asyncio.Event()
-
-            async def client() -> None:
-                while not running_on.is_set():
-                    served[await ask_once(proxy.address)] += 1
-
-            clients = [asyncio.create_task(client()) for _ in range(8)]
-            for _ in range(flaps):
-                await some[0].close()
-                await asyncio.sleep(0.3)
-                await some[0].open()
-                await asyncio.sleep(0.3)
-            running_on.set()
-            await asyncio.gather(*clients)
-
-            assert sum(served.values()) > 100
-            assert served[some[0].ip] > 0 or not settings  # by default it is ejected before long
-
-    run(story(), within_s=60)
-
-
-@pytest.mark.parametrize("mode", ["servfail", "refused", "drop"])
-def test_dns_failure_never_shrinks_the_pool(mode: Mode) -> None:
-    """While DNS fails, in whatever way, every pod goes on being used."""
-
-    async def story() -> None:
-        async with DnsServer() as dns, pods(3) as some:
-            settings = service(dns, some) | {"DNS_TIMEOUT": "100ms", "DNS_HOLD": "0"}
-            async with running(**settings) as proxy:
-                dns.mode = mode
-                before = dns.count()
-                while dns.count() < before + 20:
-                    assert await proxy.metric("headway_endpoints", state="ready") == 3
-                    await ask_once(proxy.address)
-
-                assert {await ask_once(proxy.address) for _ in range(60)} == {pod.ip for pod in some}
-
-    run(story(), within_s=60)
-
-
 def test_a_new_pod_serves_after_one_poll() -> None:
     """A scaled-up pod takes connections as soon as DNS was asked again, and held ones are left alone."""
 
@@ -157,23 +106,6 @@ def test_a_pod_that_leaves_dns_drains() -> None:
             await proxy.counts("headway_endpoints", 0, state="draining")
 
     run(story())
-
-
-def test_clients_that_push_at_a_pod_that_never_reads() -> None:
-    """20 of them, as fast as they can: the senders stall, and the proxy stays small."""
-
-    async def story() -> None:
-        async with deaf_pod() as target, running(TARGET=f"static://{target}") as proxy:
-            before = proxy.resident_mib()
-            writers = [(await asyncio.open_connection(*proxy.address))[1] for _ in range(20)]
-            pushed = await asyncio.gather(*map(push_until_stalled, writers))
-
-            assert min(pushed) > 0
-            assert proxy.resident_mib() - before < 40
-            for writer in writers:
-                writer.transport.abort()
-
-    run(story(), within_s=60)
 
 
 def test_several_services_in_one_process() -> None:

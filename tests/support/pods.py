@@ -1,7 +1,6 @@
 """Pods for tests: real listening sockets on addresses 127.0.0.x, in the test's own loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
@@ -103,25 +102,6 @@ async def ask_once(address: tuple[str, int]) -> str:
     finally:
         await connection.close()
     return connection.pod
-
-
-@asynccontextmanager
-async def deaf_pod() -> AsyncIterator[str]:
-    """The address of a pod that takes connections and never reads from them."""
-    taken: list[socket.socket] = []
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        listener.setblocking(False)
-
-        def take() -> None:
-            taken.append(listener.accept()[0])
-
-        asyncio.get_running_loop().add_reader(listener, take)
-        try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            asyncio.get_running_loop().remove_reader(listener)
-            for each in taken:
-                each.close()
 
 
 async def push_until_stalled(writer: asyncio.StreamWriter) -> int:

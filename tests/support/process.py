@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 import aiohttp
 
+from proxy.datapath.engines import is_built
 from proxy.demo.child import Child
 from proxy.demo.ports import free_ports
 from tests.support import eventually
+
+RELAYS = ["asyncio", *(["native"] if is_built() else [])]
 
 
 class Page(NamedTuple):
