@@ -1,4 +1,7 @@
-"""What the design promises, each promise by a test of its number: the whole process, under faults."""
+"""What the design promises, each promise by a test of its number: the whole process, under faults.
+
+The eighth, of running out of descriptors, is in tests/process/test_listeners.py.
+"""
 
 import asyncio
 import json
