@@ -76,7 +76,7 @@ class Pair:
         self,
         client: socket.socket,
         pod: socket.socket,
-        on_pod_byte: Callable[[float], None],
+        on_pod_byte: Callable[[float, bool], None],
         retry_before: float,
         owner: object,
         clock: Clock,
@@ -138,7 +138,8 @@ class Pair:
 
     def _first_from_pod(self, data: bytes) -> None:
         self.pod.forward = self.client.transport.write
-        self.on_pod_byte(self.clock.now() - self.waiting_since)
+        unasked = not (self.client.received or self.client.finished)
+        self.on_pod_byte(self.clock.now() - self.waiting_since, unasked)
         self.client.transport.write(data)
 
     def finished(self, side: Side) -> None:

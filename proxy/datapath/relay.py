@@ -30,10 +30,10 @@ class End(msgspec.Struct, frozen=True):
 class Ear(Protocol):
     """Who hears of one connection. Never called before start() has returned."""
 
-    def answered(self, connect_s: float, waited_s: float) -> None:
+    def answered(self, connect_s: float, waited_s: float, unasked: bool) -> None:
         """Once, with the pod's first byte: how long it took to accept, and how many seconds after the
         client's first word that byte came, be it a byte or only its FIN; or after the connect, when the pod
-        speaks first.
+        speaks first, `unasked`.
         """
 
     def ended(self, end: End) -> None:

@@ -194,7 +194,7 @@ class Session:
 
     # --- what the relay tells -------------------------------------------------------------------
 
-    def answered(self, connect_s: float, waited_s: float) -> None:
+    def answered(self, connect_s: float, waited_s: float, unasked: bool) -> None:
         lease = self._lease
         assert lease is not None
         if connect_s:

@@ -45,10 +45,12 @@ class Hearing:
     def __init__(self, on_pod_byte: Callable[[float], object] = lambda waited_s: None) -> None:
         self.on_pod_byte = on_pod_byte
         self.connects: list[float] = []
+        self.unasked: list[bool] = []
         self.over: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.given_back: socket.socket | None = None  # the client's
 
-    def answered(self, connect_s: float, waited_s: float) -> None:
+    def answered(self, connect_s: float, waited_s: float, unasked: bool) -> None:
+        self.unasked.append(unasked)
         self.connects.append(connect_s)
         self.on_pod_byte(waited_s)
 

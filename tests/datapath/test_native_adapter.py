@@ -29,7 +29,7 @@ class Callbacks:
     on_pod_byte: Callable[[float], object]
     on_end: Callable[[End], object]
 
-    def answered(self, connect_s: float, waited_s: float) -> None:
+    def answered(self, connect_s: float, waited_s: float, unasked: bool) -> None:
         self.on_pod_byte(waited_s)
 
     def ended(self, end: End) -> None:

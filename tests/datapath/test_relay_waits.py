@@ -47,6 +47,7 @@ def test_the_client_speaks_first(engine: Engine) -> None:
             watch.asked()
 
             await watch.answered(it)
+            assert it.ear.unasked == [False]
 
     run(test())
 
@@ -64,6 +65,7 @@ def test_the_pod_speaks_first(engine: Engine) -> None:
             await it.client.receive(6)
 
             assert len(it.waits) == 1
+            assert it.ear.unasked == [True]
 
     run(test())
 
@@ -150,6 +152,7 @@ def test_half_closed_first(engine: Engine, said: bytes) -> None:
                 watch.asked()
 
             await watch.answered(it)
+            assert it.ear.unasked == [False]
             it.pod.finish()
             assert await it.reason() is EndReason.COMPLETED
 

@@ -78,6 +78,7 @@ cdef extern from "relay.h" nogil:
         void *token
         uint64_t connect_ns
         uint64_t waited_ns
+        bint unasked
         relay_reason reason
         uint64_t to_pod
         uint64_t from_pod
@@ -276,7 +277,7 @@ cdef _put_address(relay_address *to, str ip, uint16_t port):
 cdef _tell(Pair pair, relay_news *news):
     connect_s = news.connect_ns * 1e-9
     if news.reason == RELAY_UNDECIDED:
-        pair.ear.answered(connect_s, news.waited_ns * 1e-9)
+        pair.ear.answered(connect_s, news.waited_ns * 1e-9, bool(news.unasked))
     else:
         pair.relay.heard_end(pair, <int>news.reason, news.to_pod, news.from_pod, bool(news.pod_first), connect_s,
                              news.client, news.error)

@@ -60,6 +60,7 @@ struct pair {
     enum relay_reason reason; /* why it is over */
     bool connecting; /* until the pod has accepted */
     bool pod_first;
+    bool unasked; /* the pod spoke before its client had said anything */
     bool client_had_last_word;
     int error;
     int given_back; /* the client's descriptor, or -1 */

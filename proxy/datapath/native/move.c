@@ -59,6 +59,7 @@ static bool put_held(struct worker *worker, struct side *to)
 static void first_byte_of_pod(struct worker *worker, struct pair *pair)
 {
     pair->waited_ns = worker->now - pair->waiting_since;
+    pair->unasked = !(pair->client.received || pair->client.finished);
     chain_add(&worker->news, &pair->first_byte);
 }
 

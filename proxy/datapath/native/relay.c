@@ -273,6 +273,7 @@ bool relay_next(struct relay *relay, struct relay_news *news)
         .token = pair->token,
         .connect_ns = pair->connect_ns,
         .waited_ns = pair->waited_ns,
+        .unasked = pair->unasked,
         .client = -1,
     };
     if (note->kind == NOTE_END)

@@ -72,6 +72,7 @@ struct relay_news {
     void *token;
     uint64_t connect_ns; /* how long the pod took to accept; 0 = it has not, or came connected */
     uint64_t waited_ns; /* first byte: since the client's first word, or since the start if the pod spoke first */
+    bool unasked; /* the pod's first byte came before its client had said anything */
     enum relay_reason reason; /* RELAY_UNDECIDED with the first byte; all that follows is for the end */
     uint64_t to_pod, from_pod;
     bool pod_first; /* the pod was the first to end it */
