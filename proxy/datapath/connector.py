@@ -22,16 +22,9 @@ class Connector:
 
     async def connect(self, address: Address, timeout_s: float) -> socket.socket:
         """A connected, non-blocking socket. Raises ConnectError."""
+        sock = begin(address, self._tuning)
         try:
-            sock = socket.socket(family_of(address.ip), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError as error:
-            raise connect_error(error) from error
-        try:
-            tune(sock, self._tuning, loopback=address.is_loopback)
-            code = sock.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                code = await _outcome(sock, timeout_s)
-            if code:
+            if code := await _outcome(sock, timeout_s):
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             sock.close()
@@ -44,6 +37,26 @@ class Connector:
     async def check(self, address: Address, timeout_s: float) -> None:
         """A health check: whether the endpoint accepts. Ends with a FIN, unless the pod spoke first."""
         (await self.connect(address, timeout_s)).close()
+
+
+def begin(address: Address, tuning: Tuning) -> socket.socket:
+    """A non-blocking socket that is being connected. Raises ConnectError."""
+    try:
+        sock = socket.socket(family_of(address.ip), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise connect_error(error) from error
+    try:
+        tune(sock, tuning, loopback=address.is_loopback)
+        code = sock.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        sock.close()
+        raise connect_error(error) from error
+    except BaseException:  # an address that is none
+        sock.close()
+        raise
+    return sock
 
 
 async def _outcome(sock: socket.socket, timeout_s: float) -> int:

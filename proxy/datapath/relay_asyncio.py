@@ -11,7 +11,7 @@ from typing import Any
 from proxy.datapath.connector import Connector
 from proxy.datapath.pair_asyncio import Pair
 from proxy.datapath.relay import Ear, End, Timeouts, given_up, to_retire
-from proxy.datapath.sockets import handshake_s, reset
+from proxy.datapath.sockets import connect_took_s, reset
 from proxy.errors import ConnectError, ResetEarly
 from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
@@ -21,7 +21,6 @@ from proxy.tasks import spawn
 SWEEPS = 4  # per timeout: a connection is ended at most a quarter late
 SWEEP_MIN_S, SWEEP_MAX_S = 0.05, 5.0
 AGE_JITTER = 0.1
-SUSPECT_S = 0.1  # in native/connect.c, too: what takes longer may have waited for our loop; the kernel knows
 
 
 class _Attempt:
@@ -46,8 +45,7 @@ class _Attempt:
         started = clock.now()
         sock = await connector.connect(address, within_s)
         self._begun = None
-        took_s = clock.now() - started
-        return sock, took_s if took_s < SUSPECT_S else handshake_s(sock) or took_s
+        return sock, connect_took_s(sock, clock.now() - started)
 
     def give_up(self, reason: EndReason) -> None:
         self.reason = reason

@@ -14,6 +14,7 @@ from proxy.model import Address
 
 # A third of the idle time between probes, three of them: dead after twice the idle time.
 KEEPALIVE_PROBES = 3
+SUSPECT_S = 0.1  # in native/connect.c, too: what takes longer may have waited for our loop; the kernel knows
 _INT = struct.Struct("i")
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _TCP_UNACKED = struct.Struct("=24xI")
@@ -106,6 +107,11 @@ def backlog_length(listener: socket.socket) -> int:
     info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_UNACKED.size)
     (waiting,) = _TCP_UNACKED.unpack(info)
     return int(waiting)
+
+
+def connect_took_s(sock: socket.socket, seen_s: float) -> float:
+    """How long the pod took to accept, which this process saw after so long: its own stalls are no pod's."""
+    return seen_s if seen_s < SUSPECT_S else handshake_s(sock) or seen_s
 
 
 def is_empty(sock: socket.socket) -> bool:
