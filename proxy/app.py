@@ -29,7 +29,7 @@ from proxy.datapath import engines
 from proxy.datapath.connector import Connector
 from proxy.datapath.drain import Drain
 from proxy.datapath.hash_key import make_key_of
-from proxy.datapath.listener import Listener, Slots
+from proxy.datapath.listener import Listener, SharedSlots, Slots
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
@@ -97,6 +97,8 @@ class Service:
             settings.idle_timeout_s, settings.half_close_timeout_s, settings.max_connection_age_s
         )
         self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
+        if isinstance(slots, SharedSlots) and settings.spare_connections != 0:
+            self.relay = engines.with_spares(self.relay, settings, self.pool, slots, tuning, clock, rng)
         self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
         if settings.close_on_unhealthy:
             self.pool.on_unhealthy = partial(self.relay.abort, EndReason.UNHEALTHY)
@@ -179,7 +181,8 @@ class App:
         self._inherited = inherited
         self._clock = SystemClock()
         self._cap = admission.cap(loaded.settings.max_connections, raise_descriptor_limit(), memory_limit())
-        self._slots = Slots(self._cap.connections, self._clock)
+        spares = any(service.spare_connections != 0 for service in self._settings.services)
+        self._slots = (SharedSlots if spares else Slots)(self._cap.connections, self._clock)
         drain = self._settings.drain_timeout_s, self._settings.drain_quiet_s
         self._drain = Drain(self._slots, *drain, self._clock, self._take_all)
         self._services: list[Service] = []

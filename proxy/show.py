@@ -15,7 +15,7 @@ from proxy.config import Listen
 from proxy.errors import HeadwayError
 
 ANSWER_WITHIN_S = 5.0
-COUNTS = "state", "open", "picks", "share", "peak latency"
+COUNTS = "picks", "share", "peak latency"
 UNLIMITED = 1_000
 
 
@@ -27,15 +27,26 @@ def endpoints(admin: Listen) -> None:
     """Print a line for each endpoint. Raises NoAnswer."""
     services = _ask(admin, "/endpoints")
     named = any("name" in each for service in services for each in service["endpoints"])
-    columns = "service", "endpoint", *["name"] * named, *COUNTS, "reason"
+    spared = any("spares" in each for service in services for each in service["endpoints"])
+    columns = (
+        "service",
+        "endpoint",
+        *["name"] * named,
+        "state",
+        "open",
+        *["spares"] * spared,
+        *COUNTS,
+        "reason",
+    )
     table = Table(*columns, box=None)
     for service in services:
         for each in service["endpoints"]:
             name = [each.get("name", "").partition(".")[0]] * named
-            counts = str(each["connections_active"]), str(each["picks"])
-            lately = _share(each["share_last_minute"]), _latency(each)
+            spares = [str(each.get("spares", ""))] * spared
             table.add_row(
-                service["service"], each["endpoint"], *name, each["state"], *counts, *lately, each["reason"]
+                *(service["service"], each["endpoint"], *name, each["state"]),
+                *(str(each["connections_active"]), *spares, str(each["picks"])),
+                *(_share(each["share_last_minute"]), _latency(each), each["reason"]),
             )
     _print(table)
 

@@ -33,6 +33,7 @@ def snapshot(settings: ServiceSettings, pool: Pool) -> Snapshot:
 def overview(settings: ServiceSettings, pool: Pool, listens_on: str, now: float) -> dict[str, Any]:
     """This service as /endpoints shows it."""
     whole = sum(recent(each, now) for each in pool.endpoints)
+    spares = settings.spare_connections != 0
     return {
         "service": settings.name,
         "target": str(settings.target),
@@ -42,7 +43,7 @@ def overview(settings: ServiceSettings, pool: Pool, listens_on: str, now: float)
         "answer_age_seconds": _answer_age_s(settings, pool),
         "states": {state.value: count for state, count in pool.states().items() if count},
         "endpoints": [
-            _endpoint(each, held=each.identity in pool.held, now=now, whole=whole)
+            _endpoint(each, held=each.identity in pool.held, now=now, whole=whole, spares=spares)
             for each in sorted(pool.endpoints, key=lambda each: each.identity)
         ],
     }
@@ -144,14 +145,15 @@ def _rows(endpoints: list[Endpoint]) -> list[EndpointRow]:
     return list(rows.values())
 
 
-def _endpoint(each: Endpoint, *, held: bool, now: float, whole: int) -> dict[str, Any]:
-    """`whole`: how often any endpoint was picked within the last minute."""
+def _endpoint(each: Endpoint, *, held: bool, now: float, whole: int, spares: bool) -> dict[str, Any]:
+    """`whole`: how often any endpoint was picked within the last minute. `spares`: whether any is kept."""
     latency = each.latency.read(now)
     shown: dict[str, Any] = {
         "endpoint": each.label,
         "state": each.state,
         "reason": each.why,
         "connections_active": each.in_flight,
+        **({"spares": each.spares} if spares else {}),
         "picks": each.picks,
         "share_last_minute": round(recent(each, now) / whole, 4) if whole else None,
         "latency_seconds": None if latency is None else round(latency, 6),  # the peak, on its way down

@@ -42,6 +42,7 @@ NEVER_RAISED = frozenset({"drain_timeout_s"})
 
 OWN = "module:factory"
 CHECKING = "tcp", "http", "grpc"
+NUMBER, AUTO = "a number", "auto"
 
 # Settings that mean something only beside one of these values of another one.
 NEEDS = {
@@ -54,6 +55,7 @@ NEEDS = {
     "health_host": ("health_check", ("http", "grpc")),
     "health_service": ("health_check", ("grpc",)),
     "proxy_protocol_from": ("proxy_protocol_accept", ("true",)),
+    "spare_max_age_s": ("spare_connections", (NUMBER, AUTO)),
     **dict.fromkeys(("relay_threads", "relay_spin"), ("relay", ("auto", "native"))),
     "rebalance": ("balancer", SPREADING),
 }
@@ -107,6 +109,8 @@ def from_env(env: Mapping[str, str], checks: Checks | None = None) -> Loaded:
 
 def _word(value: Any) -> Any:
     """The choice that `value` is; whatever a user's own picker is called, it is one of those."""
+    if value is None or (type(value) is int and value):
+        return NUMBER if value else AUTO
     return OWN if ":" in str(value) else str(value).lower()
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from proxy.config import values
 from proxy.config.pods import PodSettings
 from proxy.config.setting import Seconds, Setting, Share, fields_of
-from proxy.config.values import Networks, count, duration, one_of, share, share_or_off
+from proxy.config.values import Networks, count, count_or_auto, duration, one_of, share, share_or_off
 from proxy.config.words import AccessLog, ProxyProtocol, ReadyWhen
 
 
@@ -29,6 +29,23 @@ class ServiceSettings(PodSettings, frozen=True, kw_only=True):
         Setting(duration("100ms", "10m"), "5s", "all of it, waiting for an endpoint included"),
     ]
 
+    spare_connections: Annotated[
+        int | None,
+        Setting(
+            count_or_auto(0, 100, zero="none"),
+            "0",
+            "idle connections kept to each endpoint, dialled before anyone asks; auto: as many as came at "
+            "once lately, which is within the time of a dial",
+        ),
+    ]
+    spare_max_age_s: Annotated[
+        Seconds,
+        Setting(
+            duration("1s", "1h"),
+            "30s",
+            "an older one is replaced; sooner where pods were seen to close idle connections sooner",
+        ),
+    ]
     max_connections_per_endpoint: Annotated[
         int,
         Setting(

@@ -99,8 +99,8 @@ def count(low: int, high: int, *, zero: str = "") -> Kind[int]:
     return Kind(parse, f"a whole number from {low} to {high}" + (f" (0 = {zero})" if zero else ""))
 
 
-def count_or_auto(low: int, high: int) -> Kind[int | None]:
-    number = count(low, high)
+def count_or_auto(low: int, high: int, *, zero: str = "") -> Kind[int | None]:
+    number = count(low, high, zero=zero)
     return Kind(
         lambda text: None if text.lower() == "auto" else number.parse(text),
         f"{number.allowed}, or auto",

@@ -5,14 +5,15 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple
 
-from proxy.config import PREFIX, RelayKind, Settings
+from proxy.config import PREFIX, RelayKind, ServiceSettings, Settings
 from proxy.datapath.connector import Connector
-from proxy.datapath.listener import Accept, accept
+from proxy.datapath.listener import Accept, SharedSlots, accept
 from proxy.datapath.relay import Relay, Timeouts
 from proxy.datapath.sockets import Tuning
 from proxy.errors import Fault, SettingsError
-from proxy.model import Clock
+from proxy.model import Clock, Rng
 from proxy.observe.counters import ServiceCounters
+from proxy.pool import Pool
 
 
 class Engine(NamedTuple):
@@ -65,6 +66,22 @@ def start(settings: Settings, clock: Clock, cleanup: AsyncExitStack) -> Engine:
     engine = NativeEngine(settings.relay_threads, spin=settings.relay_spin)
     cleanup.callback(engine.close)
     return Engine(partial(NativeRelay, engine), lambda listener: _relay.accept(listener.fileno()))
+
+
+def with_spares(
+    relay: Relay,
+    settings: ServiceSettings,
+    pool: Pool,
+    slots: SharedSlots,
+    tuning: Tuning,
+    clock: Clock,
+    rng: Rng,
+) -> Relay:
+    """The same for a service with SPARE_CONNECTIONS; who keeps none pays for none of it."""
+    from proxy.datapath.relay_sparing import SparingRelay
+    from proxy.datapath.spares import Spares
+
+    return SparingRelay(relay, Spares(settings, pool, slots, tuning, clock, rng), clock)
 
 
 def is_built() -> bool:

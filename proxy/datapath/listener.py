@@ -78,6 +78,26 @@ class Slots:
         self._waiting.append(resume)
 
 
+class SharedSlots(Slots):
+    """With spares beside the connections: they have what those leave free, and give way to them. As a spare
+    is one socket and a connection two, the cap's descriptors do for all.
+    """
+
+    def __init__(self, cap: int, clock: Clock) -> None:
+        super().__init__(cap, clock)
+        self.spares = 0
+        self.keepers: list[Callable[[], bool]] = []  # each gives one up, if it has any
+
+    @property
+    def left(self) -> int:
+        return self.cap - self.used - self.spares
+
+    def take(self) -> None:
+        super().take()
+        if self.left < 0:
+            any(give_up() for give_up in self.keepers)
+
+
 class Reserve:
     """A descriptor that is kept for when there is no other: with it one can accept, and say no."""
 

@@ -25,6 +25,7 @@ class End(msgspec.Struct, frozen=True):
     connect_s: float = 0.0  # how long the pod took to accept; 0 = it has not, or came connected
     client: int = -1
     error: ConnectError | None = None
+    spare: bool = False  # it was one
 
 
 class Ear(Protocol):

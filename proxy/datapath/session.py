@@ -199,6 +199,8 @@ class Session:
         assert lease is not None
         if connect_s:
             self._note_connect(lease, connect_s)
+        else:
+            lease.connect_s = 0.0  # it came connected
         lease.succeeded(waited_s)
 
     def ended(self, end: End) -> None:
@@ -289,7 +291,7 @@ class Session:
         if self._connect_s:
             record.connect_ms = round(self._connect_s * 1000, 3)
         if isinstance(how, End):
-            record.to_pod, record.from_pod = how.to_pod, how.from_pod
+            record.to_pod, record.from_pod, record.spare = how.to_pod, how.from_pod, how.spare
         return record
 
 

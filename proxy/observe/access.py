@@ -32,6 +32,7 @@ class AccessRecord(msgspec.Struct):
     identity: str = ""  # the pod's own name, where DNS gives it
     attempts: int = 0
     connect_ms: float | None = None  # of a pod that accepted
+    spare: bool = False  # whether its connection was there before
     to_pod: int = 0
     from_pod: int = 0
 

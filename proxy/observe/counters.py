@@ -39,6 +39,8 @@ class ServiceCounters:
         "panics",
         "retries",
         "sheds",
+        "spares",
+        "spares_ended",
         "waiting",
     )
 
@@ -47,6 +49,8 @@ class ServiceCounters:
         self.waiting = 0  # of these: no endpoint is known yet
         self.outcomes: Counter[str] = Counter()
         self.retries = 0
+        self.spares = 0  # idle connections to pods
+        self.spares_ended: Counter[str] = Counter()
         self.bytes_to_pods = 0
         self.bytes_from_pods = 0
         self.ejections: Counter[str] = Counter()

@@ -52,6 +52,15 @@ METRICS: dict[str, Declared] = {
     "headway_queue_waiting": Declared(
         "gauge", ("service",), "Connections that wait for an endpoint: a first one, or one with room"
     ),
+    "headway_spares": Declared(
+        "gauge", ("service",), "Idle connections to endpoints, dialled before anyone asked"
+    ),
+    "headway_spares_total": Declared(
+        "counter",
+        ("service", "result"),
+        "What became of them: used (of these raced: the pod had just ended it), expired, closed by the pod, "
+        "spoken on unasked, dropped with their endpoint or for want of room, failed to connect",
+    ),
     "headway_connections_max": Declared("gauge", (), "Connections that the process has room for"),
     "headway_build_info": Declared("gauge", ("version",), "Always 1"),
 }
@@ -119,6 +128,8 @@ def _samples(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...], float |
     yield from _by_label("headway_ejections_total", counters.ejections)
     yield from _by_label("headway_health_checks_total", counters.health_checks)
     yield from _by_label("headway_dns_queries_total", counters.dns_queries)
+    yield "headway_spares", (), counters.spares
+    yield from _by_label("headway_spares_total", counters.spares_ended)
     if snapshot.answer_age_s is not None:
         yield "headway_dns_answer_age_seconds", (), snapshot.answer_age_s
 

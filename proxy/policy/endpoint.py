@@ -33,8 +33,8 @@ class Endpoint:
     __slots__ = (
         *("alive", "connect_s", "ejection", "failed_from", "failing_since", "gone_at", "health", "identity"),
         *("in_flight", "label", "latency", "other", "passed_from", "picks", "place", "priority"),
-        *("probe_since", "ramp", "rank", "recent_picks", "replaced", "standby", "succeeded_at", "turned"),
-        *("warming_since", "weight", "why", "worked_from"),
+        *("probe_since", "ramp", "rank", "recent_picks", "replaced", "spares", "standby", "succeeded_at"),
+        *("turned", "warming_since", "weight", "why", "worked_from"),
     )
 
     def __init__(self, identity: Identity, health: Health) -> None:
@@ -45,6 +45,7 @@ class Endpoint:
         self.why = ""  # what last changed its state
         self.in_flight = 0
         self.picks = 0
+        self.spares = 0  # idle connections to it, beside those in flight
         self.recent_picks: SlidingCount | None = None  # made with its first connection
         self.latency = PeakEwma()  # from connect to first byte
         self.connect_s: float | None = None  # how long the last connect took

@@ -44,6 +44,7 @@ class Pool:
         self.roster.on_joined = self.verdicts.warm
         self.active: tuple[Endpoint, ...] = ()  # the members in use: all of them, or a subset
         self.on_members_changed: Callable[[], None] = lambda: None
+        self.on_states_changed: Callable[[], None] = lambda: None  # nor is who is in use the same
         self.on_suspect: Callable[[Endpoint], None] = lambda endpoint: None  # a check would tell more
         self.on_unhealthy: Callable[[Endpoint], None] = lambda endpoint: None  # its checks fail now
         self.on_newcomer: Callable[[Endpoint], None] = lambda endpoint: None  # it may be used from now on
@@ -144,6 +145,7 @@ class Pool:
             before, self.active = self.active, chosen
             self._snapshots.follow(self.active, self.held)
             self.on_members_changed()
+            self.on_states_changed()
             self.on_room(MANY)
             if self._subset_size and before:
                 for endpoint in set(chosen).difference(before):
@@ -155,6 +157,7 @@ class Pool:
 
     def state_changed(self) -> None:
         self._snapshots.outdate()
+        self.on_states_changed()
         self.on_room(MANY)
         if self._subset_size:
             self._choose()

@@ -27,6 +27,8 @@ ITS_OWN = [  # setting, value, what else makes it mean something, and what does 
     ("REBALANCE", "10%", {"BALANCER": "round_robin"}, {"BALANCER": "ordered"}),
     ("REBALANCE", "100%", {}, {"BALANCER": "maglev"}),
     ("REBALANCE", "off", {}, {"BALANCER": "mine:make"}),
+    ("SPARE_MAX_AGE", "9s", {"SPARE_CONNECTIONS": "2"}, {}),
+    ("SPARE_MAX_AGE", "9s", {"SPARE_CONNECTIONS": "auto"}, {"SPARE_CONNECTIONS": "0"}),
     ("RELAY_THREADS", "2", {}, {"RELAY": "asyncio"}),
     ("RELAY_SPIN", "true", {"RELAY": "native"}, {"RELAY": "asyncio"}),
 ]
@@ -37,7 +39,7 @@ def test_settings_of_a_choice(name: str, text: str, beside: dict[str, str], with
     """A setting that means something only beside another one is refused without it, not ignored."""
     assert rows(**{name: text} | beside)[f"HEADWAY_{name}"].value == text
 
-    others = "BALANCER|HEALTH_CHECK|PROXY_PROTOCOL_ACCEPT|RELAY"
+    others = "BALANCER|HEALTH_CHECK|PROXY_PROTOCOL_ACCEPT|SPARE_CONNECTIONS|RELAY"
     with pytest.raises(SettingsError, match=f"HEADWAY_{name}=.*: means nothing without ({others})="):
         rows(**{name: text} | without)
 

@@ -56,6 +56,8 @@ DEFAULTS = {  # as `headway check` shows them with HEADWAY_TARGET=web.shop:8080
     "CONNECT_TIMEOUT": "1s",
     "CONNECT_ATTEMPTS": "3",
     "CONNECT_DEADLINE": "5s",
+    "SPARE_CONNECTIONS": "0",
+    "SPARE_MAX_AGE": "30s",
     "MAX_CONNECTIONS_PER_ENDPOINT": "0",
     "QUEUE_SIZE": "1024",
     "RETRY_BUDGET": "20%",
@@ -185,11 +187,7 @@ def test_words(name: str, words: str) -> None:
         rows(**{name: "nothing"})
 
 
-LATER = [
-    "SPARE_CONNECTIONS",
-    "SPARE_MAX_AGE",
-    "PROTOCOL",
-]
+LATER = ["PROTOCOL"]
 
 
 @pytest.mark.parametrize("name", LATER)
@@ -203,6 +201,7 @@ def test_settings_that_do_not_exist_yet(name: str, text: str) -> None:
 def test_auto() -> None:
     """What Headway works out for itself can be asked for in so many words."""
     assert rows(MAX_CONNECTIONS="Auto")["HEADWAY_MAX_CONNECTIONS"].value == "auto"
+    assert rows(SPARE_CONNECTIONS="auto")["HEADWAY_SPARE_CONNECTIONS"].value == "auto"
 
 
 def test_values_that_do_not_exist_yet() -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from random import Random
 
 from proxy.clock import SystemClock
+from proxy.datapath.engines import with_spares
 from proxy.datapath.hash_key import make_key_of
-from proxy.datapath.listener import Slots
+from proxy.datapath.listener import SharedSlots, Slots
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
@@ -17,7 +18,7 @@ from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint
 from proxy.pool import Pool
 from tests.datapath.peers import Peer, address_of, connected, listening
-from tests.datapath.relays import BY_DEFAULT
+from tests.datapath.relays import BY_DEFAULT, TUNING
 from tests.support import service_settings
 
 Act = Callable[[socket.socket], None]
@@ -46,6 +47,21 @@ class Pod:
                 sock, _ = self._listener.accept()
                 self.accepted.append(Peer(sock))
                 self._act(sock)
+
+    @contextmanager
+    def vanished(self) -> Iterator[None]:
+        """It answers nothing meanwhile, and its connections hear nothing of that."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        self._listener.listen(0)
+        with ExitStack() as waiting:
+            for _ in range(4):
+                sock = waiting.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(self.address)
+            yield
+        self._listener.listen(4096)
+        loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._listener)
@@ -121,6 +137,11 @@ class Scene:
         self.relay = BY_DEFAULT(Timeouts(60.0, 60.0), self.counters)
         self._clock = clock
         self.slots = Slots(10_000, clock)
+        if self.settings.spare_connections != 0:
+            self.slots = SharedSlots(10_000, clock)
+            self.relay = with_spares(
+                self.relay, self.settings, self.pool, self.slots, TUNING, clock, Random(1)
+            )
         self.queue = Queue(self.pool, self.settings.queue_size)
         self.sessions = self._sessions(self.slots)
         self.learn(addresses)

@@ -211,6 +211,7 @@ def test_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
         "attempts": 2,
         "to_pod": 4,
         "from_pod": 7,
+        "spare": False,
         "ended_by": "pod",
         "detail": "",
     }

@@ -13,7 +13,7 @@
 
 enum {
     KEEPALIVE_PROBES = 3,   /* a third of the idle time between them: dead after twice the idle time */
-    SUSPECT_NS = 100000000, /* in relay_asyncio.py, too: what takes longer may have waited for us; the kernel knows */
+    SUSPECT_NS = 100000000, /* in sockets.py, too: what takes longer may have waited for us; the kernel knows */
     SHORT_NS = 1000000000,  /* a connection that does not live for so long is spared five system calls */
 };
 
