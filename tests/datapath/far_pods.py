@@ -1,7 +1,7 @@
 """Pods 30 ms away, behind a network device of their own: on loopback a pod's kernel answers at once.
 
 `python -m tests.datapath.far_pods PID`; a byte on its input stops process PID for half a second, its end ends
-everything.
+everything. With milliseconds behind PID all their packets take so long, not just those that accept.
 """
 
 import fcntl
@@ -75,6 +75,7 @@ def stop(pid: int) -> None:
 
 def main() -> None:
     device, pid = open_device(), int(sys.argv[1])
+    away_s = float(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.0
     print("up", flush=True)
     late: list[tuple[float, bytes]] = []
     while True:
@@ -88,7 +89,7 @@ def main() -> None:
                 return
             stop(pid)
         if device in ready and (said := answer(os.read(device, 1 << 16))):
-            late.append((time.monotonic() + said[0], said[1]))
+            late.append((time.monotonic() + (away_s or said[0]), said[1]))
             late.sort()
 
 
