@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	@$(BIN)/headway demo
 
 test: $(VENV)/installed-dev bind9 kubectl promtool peers
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

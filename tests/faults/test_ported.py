@@ -76,7 +76,7 @@ def test_envoy_exit_while_flushing(relay: str) -> None:
 
     async def story() -> None:
         async with pods(pours) as some:
-            proxy = Proxy({"TARGET": target(some), "RELAY": relay, "DRAIN_TIMEOUT": "0"})
+            proxy = Proxy({"TARGET": target(some), "RELAY": relay, "DRAIN_TIMEOUT": "0", "DRAIN_QUIET": "0"})
             async with up(proxy):
                 client = call(proxy.address)
                 assert await client.receive(1) == GREETING
