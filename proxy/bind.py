@@ -35,9 +35,8 @@ def bind(listen: Listen, variable: str, inherited: Inherited = NONE_INHERITED) -
         else:
             socks = [_tcp(listen.host, listen)]
     except OSError as error:
-        raise StartError(
-            f"cannot listen on {listen}: {error.strerror or error}. {_advice(error, listen, variable)}"
-        ) from error
+        advice = _advice(error, listen, variable, inherited)
+        raise StartError(f"cannot listen on {listen}: {error.strerror or error}. {advice}") from error
     return socks
 
 
@@ -56,10 +55,12 @@ def bind_all(
     return socks
 
 
-def _advice(error: OSError, listen: Listen, variable: str) -> str:
+def _advice(error: OSError, listen: Listen, variable: str, inherited: Inherited) -> str:
     if listen.path and (advice := socket_file.advice(error, listen.path)):
         return f"{advice} choose another {PREFIX}{variable}."
     match error.errno:
+        case errno.EADDRINUSE if passed_on := inherited.at_port(listen.port):
+            return f"Inherited {passed_on} has it: set {PREFIX}{variable} to that, or do not pass it on."
         case errno.EADDRINUSE:
             return f"Something else has it: choose another {PREFIX}{variable}."
         case errno.EACCES | errno.EPERM:

@@ -45,6 +45,11 @@ class Inherited:
             _inherited.add(sock)
         return [sock for _, sock in mine]
 
+    def at_port(self, port: int) -> str:
+        """Which of them, if any, has this TCP port at another address, for a message."""
+        there = (f"{what} on {listens_on(sock)}" for what, sock in self._unclaimed)
+        return next((each for each in there if each.endswith(f":{port}")), "")
+
     def refuse_rest(self) -> None:
         """Raises StartError if there are some left: whoever connects to them would wait for ever."""
         if self._unclaimed:

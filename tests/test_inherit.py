@@ -121,6 +121,21 @@ def test_one_that_nobody_asked_for(cleanup: ExitStack) -> None:
         inherited(passed).refuse_rest()
 
 
+def test_one_at_another_address_of_the_port(cleanup: ExitStack) -> None:
+    """systemd's `ListenStream=8080` is every address: it is in the way of 127.0.0.1:8080, nothing else is."""
+    passed = listening(cleanup, "0.0.0.0")
+    port = port_of(passed)
+
+    with pytest.raises(StartError) as caught:
+        bind(Listen("127.0.0.1", port), "ORDERS_LISTEN", inherited(listening(cleanup), passed))
+
+    assert str(caught.value) == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use."
+        f" Inherited descriptor 4 (one) on 0.0.0.0:{port} has it:"
+        " set HEADWAY_ORDERS_LISTEN to that, or do not pass it on."
+    )
+
+
 def test_options_of_one_that_is_open_already(cleanup: ExitStack) -> None:
     """What can no longer be changed is not ignored; a backlog can be."""
     passed = listening(cleanup)
