@@ -50,9 +50,11 @@ class Drain:
     async def run(self) -> None:
         """Returns when the process may end."""
         await self._asked.wait()
-        log.info("%s, still accepting", self.progress)
+        if not self._is_over:
+            log.info("%s, still accepting", self.progress)
         began = say_at = self._clock.now()
-        while not self._asked_at_once.is_set() and (now := self._clock.now()) < self._latest:
+        while not self._is_over:
+            now = self._clock.now()
             if self._is_quiet(began, now):
                 self._take_all()
                 if self._is_quiet(began, now):
@@ -65,6 +67,10 @@ class Drain:
         used = self._slots.used
         rest = ": those at rest are closed, the others reset" if used else ""
         log.info("ending: %d connections still open%s", used, rest)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._asked_at_once.is_set() or self._clock.now() >= self._latest
 
     def _is_quiet(self, began: float, now: float) -> bool:
         return not self._slots.used and now >= max(began, self._slots.changed_at) + self._quiet_s

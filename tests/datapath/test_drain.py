@@ -113,8 +113,9 @@ def test_the_latest_end(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("asked_before", [True, False])
-def test_at_once(asked_before: bool) -> None:
-    """Whoever is in a hurry need not wait, drain or not."""
+def test_at_once(asked_before: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is in a hurry need not wait, drain or not; and no time is promised that nobody is given."""
+    caplog.set_level(logging.INFO)
 
     async def test() -> None:
         it = Draining(3)
@@ -126,3 +127,5 @@ def test_at_once(asked_before: bool) -> None:
         assert await it.ends() == pytest.approx(2, abs=0.01)
 
     in_virtual_time(test())
+
+    assert ("still accepting" in caplog.text) is asked_before
