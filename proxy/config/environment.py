@@ -36,7 +36,9 @@ AT_MOST = {
     "eject_base_s": "eject_max_s",
     "health_timeout_s": "health_interval_s",  # as HAProxy's check timeout
     "drain_quiet_s": "drain_timeout_s",
+    "spare_connections": "max_connections_per_endpoint",
 }
+CAPS = frozenset({"max_connections_per_endpoint"})  # counts, of which 0 is no limit
 # Kubernetes kills after terminationGracePeriodSeconds, 30 s: no longer drain than the user asked for.
 NEVER_RAISED = frozenset({"drain_timeout_s"})
 
@@ -230,11 +232,11 @@ class _Reader:
         """No value cuts another one short unseen: where both are set that is a fault, a default gives way."""
         for field, limit in AT_MOST.items():
             value, most = fields.get(field), fields.get(limit)
-            if value is None or most is None or value <= most:
+            if value is None or most is None or value <= most or (limit in CAPS and not most):
                 continue
             name, its = self._set_by(own, field), self._set_by(own, limit)
             if name and its:
-                self.fault(name, f"is longer than {its}={self.env[its]}")
+                self.fault(name, f"is {'more' if limit in CAPS else 'longer'} than {its}={self.env[its]}")
             elif name and limit in NEVER_RAISED:
                 its = f"{PREFIX}{variable(limit)}"
                 self.fault(name, f"is longer than {its}, by default {FIELDS[limit].default}: set that, too")

@@ -250,6 +250,15 @@ def test_a_value_that_another_would_cut_short(less: str, more: str, long: str) -
     assert row(from_env(WEB | {less: "1s"}), more).origin == "default"
 
 
+def test_spares_for_which_an_endpoint_has_no_room() -> None:
+    """They count as connections, so more than the cap never exist. 0 is no cap, `auto` keeps within it."""
+    spares, cap = "HEADWAY_SPARE_CONNECTIONS", "HEADWAY_MAX_CONNECTIONS_PER_ENDPOINT"
+
+    assert faults(WEB | {spares: "5", cap: "3"}) == [f"{spares}=5: is more than {cap}=3"]
+    for fine in ({spares: "3", cap: "3"}, {spares: "5", cap: "0"}, {spares: "5"}, {spares: "auto", cap: "3"}):
+        from_env(WEB | fine)
+
+
 def test_a_quiet_time_that_the_drain_would_cut_short() -> None:
     """The default of DRAIN_QUIET gives way; that of DRAIN_TIMEOUT does not grow over the grace period."""
     quiet, timeout = "HEADWAY_DRAIN_QUIET", "HEADWAY_DRAIN_TIMEOUT"
