@@ -17,7 +17,7 @@ ALIVE, DEAD = 0, 1
 def main(environment: Mapping[str, str]) -> int:
     """The exit status. ALIVE too where nobody can be asked: both off, or at a port that the system chose."""
     for name, default in PAGES.items():
-        listen = environment.get(name, default).strip()
+        listen = environment.get(name, default).strip().partition("?")[0]  # its options are for who listens
         if listen != "off" and not listen.endswith(":0"):
             return _ask(listen)
     return ALIVE

@@ -36,7 +36,10 @@ def page() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.parametrize("listen", [":{}", "127.0.0.1:{}", "localhost:{}", "0.0.0.0:{}", " [::]:{} "])
+@pytest.mark.parametrize(
+    "listen",
+    [":{}", "127.0.0.1:{}", "localhost:{}", "0.0.0.0:{}", " [::]:{} ", ":{}?backlog=64&reuseport"],
+)
 def test_it_follows_telemetry(page: int, listen: str) -> None:
     """Every address includes this machine's own."""
     assert main(OFF | {TELEMETRY: listen.format(page)}) == ALIVE
@@ -55,7 +58,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         server.listen()
         answering(server, b"HTTP/1.0 200 OK\r\n\r\n")
 
-        assert main({TELEMETRY: f"unix:{tmp_path}/pages"}) == ALIVE
+        assert main({TELEMETRY: f"unix:{tmp_path}/pages?mode=0660"}) == ALIVE
     assert main({TELEMETRY: f"unix:{tmp_path}/none"}) == DEAD
 
 
