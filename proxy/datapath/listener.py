@@ -225,6 +225,8 @@ class Listener:
         self._crowd.took(refused)
         if refused:
             self._warn(f"who has waited for {self._patience_s:g} s is reset")
+            if not backlog_length(self._sock):  # a Unix socket made them too many: who comes now would be one
+                self._crowd = Patience(self._patience_s)
         soon = 0.0 if refused == BATCH else self._crowd.look_every_s
         self._next_look = asyncio.get_running_loop().call_later(soon, self._look)
 

@@ -161,6 +161,27 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     with_sockets(test())
 
 
+def test_who_comes_to_a_unix_socket_when_all_were_reset(tmp_path: Path) -> None:
+    """Those have the time that the others had."""
+
+    async def test() -> None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(tmp_path / "web.sock"))
+        sock.listen()
+        sock.setblocking(False)
+        async with door(0, full_with(1), sock) as it:
+            with it.clients(1) as (inside,):
+                await served(it, inside)
+                with it.clients(1) as (early,):
+                    assert await early.rest() == b""
+                with it.clients(1) as (late,):
+                    came = now()
+                    assert await late.rest() == b""
+                    assert PATIENCE_S * 0.75 <= now() - came < PATIENCE_S + 0.01
+
+    with_sockets(test())
+
+
 def test_how_many_wait() -> None:
     """The kernel tells, for both families."""
     for family in (socket.AF_INET, socket.AF_INET6):
