@@ -4,7 +4,7 @@ import socket
 
 from msgspec.structs import replace
 
-from proxy.datapath.relay import Ear, End, Relay
+from proxy.datapath.relay import Ear, End, Relay, given_up
 from proxy.datapath.spares import Spares
 from proxy.errors import ConnectTimeout, DeadlinePassed, HeadwayError, ResetEarly
 from proxy.model import Address, Clock, EndReason
@@ -111,6 +111,9 @@ class _Story:
         """The pod had just ended it, for being idle or as it restarts: that says nothing against it yet."""
         self.spare_s = None
         self._owner.spares.raced(self._endpoint)
+        if self._endpoint.replaced:
+            self._tell(replace(end, error=given_up(EndReason.IDENTITY_CHANGED)))
+            return
         left_s = self._retry_before - self._owner.clock.now()
         self._cut_short, self._within_s = left_s < self._within_s, min(self._within_s, left_s)
         try:

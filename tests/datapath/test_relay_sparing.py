@@ -12,7 +12,7 @@ from proxy.datapath.relay import End
 from proxy.datapath.relay_sparing import SparingRelay
 from proxy.datapath.sockets import reset
 from proxy.datapath.vigil import Vigil
-from proxy.errors import ConnectError, ConnectTimeout, CutOff, DeadlinePassed, ResetEarly
+from proxy.errors import ConnectError, ConnectTimeout, CutOff, DeadlinePassed, IdentityChanged, ResetEarly
 from proxy.model import EndReason
 from tests.datapath.keeping import Keeping
 from tests.datapath.peers import Peer, connected, no_socket_lost
@@ -210,6 +210,26 @@ def test_shortly_before_the_deadline(
                 reset(near)
             ear.close()
             client.close()
+            it.spares.close()
+
+    run(test())
+
+
+def test_another_pod_has_its_address_by_then() -> None:
+    """No byte of a client's may go there: the session has to choose anew."""
+
+    async def test() -> None:
+        async with pods(silent) as (pod,):
+            it, inner, ear = Keeping([pod.address], SPARE_CONNECTIONS="1"), Given(), Hearing()
+            relay = SparingRelay(inner, it.spares, FakeClock())  # type: ignore[arg-type]
+            await until(lambda: it.counters.spares)
+            rules = {"connect_within_s": 1.0, "retry_before": 1e9, "owner": it.endpoint()}
+            relay.start(-1, pod.address, ear, **rules)  # type: ignore[arg-type]
+            it.endpoint().replaced = True
+            inner.ears[0].ended(End(EndReason.UNTOUCHED, error=ResetEarly("gone")))
+
+            assert len(inner.started) == 1
+            assert isinstance(ear.over.result().error, IdentityChanged)
             it.spares.close()
 
     run(test())
