@@ -9,13 +9,13 @@ import msgspec
 
 from proxy.config.clashes import leads_back, taken_twice
 from proxy.config.listen import Listen
+from proxy.config.relations import AT_MOST, CAPS, NEEDS, NEVER_RAISED, word_of
 from proxy.config.service import SERVICE_FIELDS, ServiceSettings
 from proxy.config.service_link import is_service_link
 from proxy.config.setting import Setting, variable
 from proxy.config.settings import PROCESS_FIELDS, Settings
 from proxy.config.targets import default_listen, default_name
 from proxy.config.values import Kind, nearest
-from proxy.config.words import SPREADING
 from proxy.errors import Fault, SettingsError
 
 PREFIX = "HEADWAY_"
@@ -29,38 +29,6 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # What only those can say who use a setting: the problem with a field's value, if there is one.
 Checks = Mapping[str, Callable[[Any], str]]
-
-# Durations that another one limits.
-AT_MOST = {
-    "connect_timeout_s": "connect_deadline_s",
-    "eject_base_s": "eject_max_s",
-    "health_timeout_s": "health_interval_s",  # as HAProxy's check timeout
-    "drain_quiet_s": "drain_timeout_s",
-    "spare_connections": "max_connections_per_endpoint",
-}
-CAPS = frozenset({"max_connections_per_endpoint"})  # counts, of which 0 is no limit
-# Kubernetes kills after terminationGracePeriodSeconds, 30 s: no longer drain than the user asked for.
-NEVER_RAISED = frozenset({"drain_timeout_s"})
-
-OWN = "module:factory"
-CHECKING = "tcp", "http", "grpc"
-NUMBER, AUTO = "a number", "auto"
-
-# Settings that mean something only beside one of these values of another one.
-NEEDS = {
-    "hash_key": ("balancer", ("maglev", OWN)),
-    "hash_balance_factor": ("balancer", ("maglev",)),
-    **dict.fromkeys(("health_interval_s", "health_timeout_s", "health_rise"), ("health_check", CHECKING)),
-    **dict.fromkeys(("health_fall", "health_passive_first", "health_budget"), ("health_check", CHECKING)),
-    **dict.fromkeys(("health_port", "close_on_unhealthy"), ("health_check", CHECKING)),
-    **dict.fromkeys(("health_path", "health_status"), ("health_check", ("http",))),
-    "health_host": ("health_check", ("http", "grpc")),
-    "health_service": ("health_check", ("grpc",)),
-    "proxy_protocol_from": ("proxy_protocol_accept", ("true",)),
-    "spare_max_age_s": ("spare_connections", (NUMBER, AUTO)),
-    **dict.fromkeys(("relay_threads", "relay_spin"), ("relay", ("auto", "native"))),
-    "rebalance": ("balancer", SPREADING),
-}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -107,13 +75,6 @@ def from_env(env: Mapping[str, str], checks: Checks | None = None) -> Loaded:
         raise SettingsError(list(reader.faults.values()))
     built = tuple(ServiceSettings(**fields) for fields in services)
     return Loaded(Settings(services=built, **shared), tuple(reader.rows))
-
-
-def _word(value: Any) -> Any:
-    """The choice that `value` is; whatever a user's own picker is called, it is one of those."""
-    if value is None or (type(value) is int and value):
-        return NUMBER if value else AUTO
-    return OWN if ":" in str(value) else str(value).lower()
 
 
 def _prefix(name: str) -> str:
@@ -279,7 +240,7 @@ class _Reader:
         """No setting that none of the services it is for makes use of."""
         for field, (other, values) in NEEDS.items():
             those = services if field in SERVICE_FIELDS else [shared | {"prefix": ""}]
-            used = {self._set_by(each["prefix"], field) for each in those if _word(each[other]) in values}
+            used = {self._set_by(each["prefix"], field) for each in those if word_of(each[other]) in values}
             for each in those:
                 name = self._set_by(each["prefix"], field)
                 if name and name not in used and each[other] is not None:

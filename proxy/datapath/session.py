@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.config import ServiceSettings
+from proxy.datapath.ending import record
 from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.listener import Slots
 from proxy.datapath.proxy_header import ProxyHeaders
@@ -22,9 +23,8 @@ from proxy.errors import (
     HeadwayError,
     NoEndpoint,
 )
-from proxy.model import BY_PROXY, Clock, EndReason
+from proxy.model import Clock, EndReason
 from proxy.observe import access
-from proxy.observe.access import AccessRecord
 from proxy.policy import load, retry
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.proxy_protocol import Header
@@ -79,8 +79,8 @@ class Sessions:
         self.counters.outcomes[error.reason] += 1
         self.counters.connection_seconds.observe(0.0)
         if access.is_wanted(error.reason, self.settings.access_log):
-            record = AccessRecord(self.settings.name, error.reason, "proxy", str(error))
-            access.write(record, 0.0, self.settings.access_log)
+            told = record(self.settings.name, error.reason, error)
+            access.write(told, 0.0, self.settings.access_log)
 
 
 class Session:
@@ -280,23 +280,5 @@ class Session:
         self._under.slots.release()
         settings = self._under.settings
         if access.is_wanted(outcome, settings.access_log):
-            access.write(self._record(outcome, how), seconds, settings.access_log)
-
-    def _record(self, outcome: str, how: End | HeadwayError) -> AccessRecord:
-        record = AccessRecord(self._under.settings.name, outcome, *_ended(how))
-        if self._tried:
-            pod = self._tried[-1]
-            record.endpoint, record.identity = pod.label, pod.identity.name.partition(".")[0]
-            record.attempts = len(self._tried)
-        if self._connect_s:
-            record.connect_ms = round(self._connect_s * 1000, 3)
-        if isinstance(how, End):
-            record.to_pod, record.from_pod, record.spare = how.to_pod, how.from_pod, how.spare
-        return record
-
-
-def _ended(how: End | HeadwayError) -> tuple[str, str]:
-    """Who ended it, and what there is to say."""
-    if isinstance(how, HeadwayError):
-        return "client" if how.source == "client" else "proxy", str(how)
-    return "proxy" if how.reason in BY_PROXY else "pod" if how.pod_first else "client", ""
+            told = record(settings.name, outcome, how, self._tried, self._connect_s)
+            access.write(told, seconds, settings.access_log)
