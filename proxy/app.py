@@ -1,4 +1,4 @@
-"""Composition root: builds every part, starts and stops them in order. The only file that knows them all."""
+"""Composition root: builds every part, with service.py, and starts and stops them in order."""
 
 import asyncio
 import gc
@@ -8,42 +8,29 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
 import uvloop
 
 from proxy import __version__, config, socket_file
-from proxy.admin import server, views
-from proxy.bind import NONE_INHERITED, bind, bind_all, leads_to, listens_on, unbind
+from proxy.admin import server
+from proxy.bind import bind, listens_on, unbind
 from proxy.clock import SystemClock
-from proxy.config import SPREADING, HealthCheck, Loaded, ReadyWhen, ServiceSettings, StaticTarget
-from proxy.controlpath.checks import make_check
-from proxy.controlpath.discovery import Discovery
+from proxy.config import Loaded
 from proxy.controlpath.fleet import make_fleet
-from proxy.controlpath.lookup import make_lookup
-from proxy.controlpath.prober import Prober
 from proxy.controlpath.resolv_conf import ResolvConfFile
-from proxy.controlpath.resolver import AresResolver
 from proxy.datapath import engines
-from proxy.datapath.connector import Connector
 from proxy.datapath.drain import Drain
-from proxy.datapath.hash_key import make_key_of
-from proxy.datapath.listener import Listener, SharedSlots, Slots
-from proxy.datapath.queue import Queue
-from proxy.datapath.relay import Timeouts
-from proxy.datapath.session import Sessions
-from proxy.datapath.sockets import Tuning, tune_listener
+from proxy.datapath.listener import SharedSlots, Slots
 from proxy.errors import SettingsError, StartError
 from proxy.inherit import Inherited, take_over
 from proxy.limits import memory_limit, raise_descriptor_limit
-from proxy.model import Answer, EndReason
+from proxy.model import EndReason
 from proxy.observe import logs
-from proxy.observe.counters import ServiceCounters
 from proxy.observe.metrics import Snapshot
 from proxy.policy import admission
-from proxy.policy.endpoint import State
-from proxy.pool import Pool, balancer
+from proxy.pool import balancer
+from proxy.service import Service
 from proxy.tasks import keep_running, spawn
 
 log = logging.getLogger("headway")
@@ -70,106 +57,6 @@ def main() -> int:
     except StartError as error:
         print(f"headway: {error}", file=sys.stderr)
         return NOT_STARTED
-
-
-class Service:
-    """One service at work: its pool, what feeds it and what serves from it."""
-
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        resolv_conf: ResolvConfFile,
-        slots: Slots,
-        check_room: asyncio.Semaphore,
-        clock: SystemClock,
-        pod: str,
-        engine: engines.Engine,
-        inherited: Inherited = NONE_INHERITED,
-    ) -> None:
-        rng = random.Random()
-        self.settings = settings
-        self.pool = Pool(settings, ServiceCounters(), clock, rng, pod)
-        self._clock = clock
-        self._was_ready = False
-        tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
-        connector = Connector(tuning)
-        timeouts = Timeouts(
-            settings.idle_timeout_s, settings.half_close_timeout_s, settings.max_connection_age_s
-        )
-        self.relay = engine.make_relay(timeouts, tuning, self.pool.counters)
-        if isinstance(slots, SharedSlots) and settings.spare_connections != 0:
-            self.relay = engines.with_spares(self.relay, settings, self.pool, slots, tuning, clock, rng)
-        self.pool.roster.on_replaced = partial(self.relay.abort, EndReason.IDENTITY_CHANGED)
-        if settings.close_on_unhealthy:
-            self.pool.on_unhealthy = partial(self.relay.abort, EndReason.UNHEALTHY)
-        if settings.rebalance and settings.balancer in SPREADING:
-            from proxy.datapath.rebalancer import Rebalancer  # who does without pays nothing for it
-
-            Rebalancer(settings, self.pool, self.relay, clock, rng)
-        key_of = make_key_of(settings, pod, clock)
-        self.queue = Queue(self.pool, settings.queue_size)
-        sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)
-        socks = bind_all(settings.listen, settings.prefix + "LISTEN", inherited)
-        self.listens_on = ", ".join(map(listens_on, socks))
-        for sock in socks:
-            tune_listener(sock, tuning)
-        self.listeners = [
-            Listener(settings.name, sock, slots, sessions, settings.connect_deadline_s, engine.accept)
-            for sock in socks
-        ]
-        self.prober: Prober | None = None
-        if settings.health_check is not HealthCheck.OFF:
-            check = make_check(settings, connector.connect)
-            self.prober = Prober(settings, self.pool, check, check_room, clock, rng)
-            self.pool.on_members_changed = self.prober.follow
-            self.pool.on_suspect = self.prober.suspect
-        self.resolver: AresResolver | None = None
-        self.discovery: Discovery | None = None
-        if not isinstance(settings.target, StaticTarget):
-            self.resolver = AresResolver(settings.dns_servers, resolv_conf, settings.dns_timeout_s, clock)
-            lookup = make_lookup(settings, self.resolver, self.pool, clock)
-            self.discovery = Discovery(
-                settings, lookup, resolv_conf, partial(leads_to, socks), self.pool, clock, rng
-            )
-            self.pool.request_resolve = self.discovery.poll_soon
-
-    def start(self) -> None:
-        """Serve. Connections that come before the first endpoint is known wait for it."""
-        name, target = self.settings.name, self.settings.target
-        if isinstance(target, StaticTarget):
-            self.pool.apply(Answer.in_order(target.addresses, detail="static"))
-        elif self.discovery is not None:
-            spawn(keep_running(self.discovery.run, self._clock), name=f"discovery of {name}")
-        for listener in self.listeners:
-            listener.start()
-        log.info("%s: %s -> %s (%s)", name, self.listens_on, target, self.settings.balancer)
-
-    def unready(self) -> str:
-        """Why READY_WHEN has not come true yet. Once it has, it stays: later trouble is not the kubelet's."""
-        if not self._was_ready:
-            missing = {
-                ReadyWhen.LISTENING: "",
-                ReadyWhen.RESOLVED: "" if self.pool.resolved else "no answer from DNS yet",
-                ReadyWhen.ENDPOINT: "" if self.pool.states()[State.READY] else "no usable endpoint yet",
-            }[self.settings.ready_when]
-            if missing:
-                return f"{self.settings.name}: {missing}"
-            self._was_ready = True
-        return ""
-
-    def snapshot(self) -> Snapshot:
-        self.relay.account()
-        return views.snapshot(self.settings, self.pool)
-
-    def overview(self) -> dict[str, Any]:
-        return views.overview(self.settings, self.pool, self.listens_on, self._clock.now())
-
-    def why(self) -> dict[str, Any]:
-        return views.why(self.settings, self.pool, self._clock)
-
-    def dns(self) -> dict[str, Any]:
-        servers = self.resolver.servers_and_troubles() if self.resolver is not None else {}
-        return views.dns(self.settings, self.pool, servers, self._clock)
 
 
 class App:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from proxy.app import Service
 from proxy.clock import SystemClock
 from proxy.config import from_env
 from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.datapath import engines
 from proxy.datapath.listener import Slots
 from proxy.model import Answer
+from proxy.service import Service
 from tests.datapath.peers import Peer
 from tests.datapath.scenes import Pod, echoing, pods
 from tests.support.virtual import LoopClock, with_sockets
