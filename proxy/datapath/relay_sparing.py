@@ -124,6 +124,9 @@ class _Story:
             self._tell(replace(end, error=error.with_traceback(None)))
         except HeadwayError:  # the process ends
             self._tell(end)
+        except BaseException:  # whatever happens, the connection comes to an end
+            self._tell(end)
+            raise
 
     def _tell(self, end: End) -> None:
         self._ear.ended(end)

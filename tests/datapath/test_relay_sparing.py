@@ -235,6 +235,26 @@ def test_another_pod_has_its_address_by_then() -> None:
     run(test())
 
 
+def test_a_fault_when_a_spare_was_lost() -> None:
+    """Its session hears of an end all the same: else the client would wait for ever."""
+
+    async def test() -> None:
+        async with pods(silent) as (pod,):
+            it, inner, ear = Keeping([pod.address], SPARE_CONNECTIONS="1"), Given(), Hearing()
+            relay = SparingRelay(inner, it.spares, FakeClock())  # type: ignore[arg-type]
+            await until(lambda: it.counters.spares)
+            rules = {"connect_within_s": 1.0, "retry_before": 1e9, "owner": it.endpoint()}
+            relay.start(-1, pod.address, ear, **rules)  # type: ignore[arg-type]
+            inner.error = MemoryError()
+            with pytest.raises(MemoryError):
+                inner.ears[0].ended(End(EndReason.UNTOUCHED, error=ResetEarly("gone")))
+
+            assert isinstance(ear.over.result().error, ResetEarly)
+            it.spares.close()
+
+    run(test())
+
+
 def test_the_process_ends_meanwhile() -> None:
     """What was taken is closed when the relay takes nothing more."""
 
