@@ -36,12 +36,13 @@ class Rebalancer:
         if not self._pool.counters.active:
             return  # nobody is older
         self._came[endpoint] = self._clock.now()
-        if self._timer is None:
-            self._look_later()
+        self._look_later()
 
     def _look_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(jittered(LOOK_EVERY_S, self._rng), self._look)
+        """Once, whoever asks: somebody may come while we look, as the pool catches up with time then."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(jittered(LOOK_EVERY_S, self._rng), self._look)
 
     def _look(self) -> None:
         self._timer = None
