@@ -11,7 +11,7 @@ from loadtest.simulation.timeline import Process
 from loadtest.simulation.world import World
 from proxy.config import HealthCheck
 from proxy.controlpath.discovery import CONFIRM_AFTER_S, EARLIEST_S
-from proxy.datapath.session import WORTH_TRYING_S
+from proxy.datapath.relay import WORTH_TRYING_S
 from proxy.errors import ConnectError, NoEndpoint
 from proxy.observe.counters import ServiceCounters
 from proxy.policy import retry

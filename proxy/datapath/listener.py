@@ -120,9 +120,8 @@ class Reserve:
             self._fd = -1
 
     def _take(self) -> None:
-        with suppress(
-            OSError
-        ):  # somebody was faster: without it nobody can be told, and the next time tries again
+        # Somebody may be faster: without it nobody can be told, and the next time tries again.
+        with suppress(OSError):
             self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 

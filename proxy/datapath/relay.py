@@ -41,6 +41,7 @@ class Ear(Protocol):
         """Once; both sockets are closed, but for a client that is given back."""
 
 
+WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
 QUIET_S = 0.3  # without a byte, for a connection to be at rest: what is still under way has arrived
 # Times as long where the client had the last word, a minute: its answer may be under way.
 UNANSWERED = 200  # the same in native/age.c

@@ -4,13 +4,11 @@ import socket
 
 from msgspec.structs import replace
 
-from proxy.datapath.relay import Ear, End, Relay, given_up
+from proxy.datapath.relay import WORTH_TRYING_S, Ear, End, Relay, given_up
 from proxy.datapath.spares import Spares
 from proxy.errors import ConnectTimeout, DeadlinePassed, HeadwayError, ResetEarly
 from proxy.model import Address, Clock, EndReason
 from proxy.policy.endpoint import Endpoint
-
-WORTH_TRYING_S = 0.01  # as a session sees it
 
 
 class SparingRelay:

@@ -12,7 +12,7 @@ from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.listener import Slots
 from proxy.datapath.proxy_header import ProxyHeaders
 from proxy.datapath.queue import Queue
-from proxy.datapath.relay import End, Relay
+from proxy.datapath.relay import WORTH_TRYING_S, End, Relay
 from proxy.datapath.sockets import reset
 from proxy.errors import (
     AllFull,
@@ -34,7 +34,6 @@ from proxy.tasks import spawn
 log = logging.getLogger("headway.session")
 
 FAULT = "a fault of Headway's, see the log"
-WORTH_TRYING_S = 0.01  # a connect takes less; with less than this to the deadline, it would only blame a pod
 
 
 class Sessions:
