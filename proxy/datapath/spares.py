@@ -48,7 +48,7 @@ class Spares:
         self._patience = Patience()
         self._stocks: dict[Endpoint, Stock] = {}
         self._untended: dict[Stock, None] = {}
-        self._follows = self._closed = False
+        self._follows = self._lacks_room = self._closed = False
         self._vigil = Vigil(self, tuning, settings.connect_timeout_s, clock)
         self._loop = asyncio.get_running_loop()
         pool.on_states_changed = self._follow_soon
@@ -253,14 +253,21 @@ class Spares:
         room, in_flight = self._slots.left, stock.endpoint.in_flight
         missing = spares.missing(number, stock.size, in_flight, self._most, room)
         if missing and now < stock.pause_until:
-            self._see_later(stock, stock.pause_until - now)
+            stock.timer = self._loop.call_later(stock.pause_until - now, self._tend, stock)
         else:
             self._dial(stock, missing)
-            if stock.size < number and self._slots.left <= 0:
-                self._see_later(stock, LOOK_S)
+            if stock.size < number and self._slots.left <= 0 and not self._lacks_room:
+                self._lacks_room = True
+                self._loop.call_later(LOOK_S, self._look_for_room)
 
-    def _see_later(self, stock: Stock, after_s: float) -> None:
-        stock.timer = self._loop.call_later(after_s, self._tend, stock)
+    def _look_for_room(self) -> None:
+        """One look for all that would dial: of a thousand endpoints most may be without for ever."""
+        self._lacks_room = not self._closed and self._slots.left <= 0
+        if self._lacks_room:
+            self._loop.call_later(LOOK_S, self._look_for_room)
+            return
+        for stock in list(self._stocks.values()):
+            self._tend(stock)
 
     def _dial(self, stock: Stock, count: int) -> None:
         for _ in range(count):

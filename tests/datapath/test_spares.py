@@ -231,3 +231,17 @@ def test_the_cap_of_the_process() -> None:
             assert it.there() == [2]
 
     with_sockets(story(), LONG_S)
+
+
+def test_more_endpoints_than_room() -> None:
+    """An idle process looks once a second whether there is some, not once for each that is without."""
+
+    async def story() -> None:
+        async with keeping(*[silent] * 5, cap=1, SPARE_CONNECTIONS="1") as (it, _):
+            await asyncio.sleep(5)
+            assert sorted(it.there()) == [0, 0, 0, 0, 1]
+            timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+            # The look, the age of the one that is there, and what bounds this test.
+            assert len([each for each in timers if not each.cancelled()]) == 3
+
+    with_sockets(story(), LONG_S)
