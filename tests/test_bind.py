@@ -3,8 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,13 @@ from proxy.bind import bind, bind_all, leads_to, listens_on, unbind
 from proxy.config import Listen
 from proxy.errors import StartError
 from proxy.model import Address
-
-Open = Callable[[Listen], list[socket.socket]]
+from tests.support.binding import Open, opening
 
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Binds for HEADWAY_LISTEN, and unbinds at the end."""
-    with ExitStack() as cleanup:
-
-        def open_(listen: Listen) -> list[socket.socket]:
-            socks = bind(listen, "LISTEN")
-            for sock in socks:
-                cleanup.callback(unbind, sock)
-            return socks
-
-        yield open_
+    with opening() as opened:
+        yield opened
 
 
 @pytest.fixture

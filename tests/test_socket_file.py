@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,22 +12,13 @@ import pytest
 from proxy.bind import bind, unbind
 from proxy.config import Listen
 from proxy.errors import StartError
-
-Open = Callable[[Listen], list[socket.socket]]
+from tests.support.binding import Open, opening
 
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Binds for HEADWAY_LISTEN, and unbinds at the end."""
-    with ExitStack() as cleanup:
-
-        def open_(listen: Listen) -> list[socket.socket]:
-            socks = bind(listen, "LISTEN")
-            for sock in socks:
-                cleanup.callback(unbind, sock)
-            return socks
-
-        yield open_
+    with opening() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -215,22 +215,32 @@ def test_shortly_before_the_deadline(
     run(test())
 
 
+LOST = End(EndReason.UNTOUCHED, error=ResetEarly("gone"))
+
+
+@asynccontextmanager
+async def handed_out() -> AsyncIterator[tuple[Keeping, Given, Hearing]]:
+    """A spare that a session has just got."""
+    async with pods(silent) as (pod,):
+        it, inner, ear = Keeping([pod.address], SPARE_CONNECTIONS="1"), Given(), Hearing()
+        relay = SparingRelay(inner, it.spares, FakeClock())  # type: ignore[arg-type]
+        await until(lambda: it.counters.spares)
+        rules = {"connect_within_s": 1.0, "retry_before": 1e9, "owner": it.endpoint()}
+        relay.start(-1, pod.address, ear, **rules)  # type: ignore[arg-type]
+        yield it, inner, ear
+        it.spares.close()
+
+
 def test_another_pod_has_its_address_by_then() -> None:
     """No byte of a client's may go there: the session has to choose anew."""
 
     async def test() -> None:
-        async with pods(silent) as (pod,):
-            it, inner, ear = Keeping([pod.address], SPARE_CONNECTIONS="1"), Given(), Hearing()
-            relay = SparingRelay(inner, it.spares, FakeClock())  # type: ignore[arg-type]
-            await until(lambda: it.counters.spares)
-            rules = {"connect_within_s": 1.0, "retry_before": 1e9, "owner": it.endpoint()}
-            relay.start(-1, pod.address, ear, **rules)  # type: ignore[arg-type]
+        async with handed_out() as (it, inner, ear):
             it.endpoint().replaced = True
-            inner.ears[0].ended(End(EndReason.UNTOUCHED, error=ResetEarly("gone")))
+            inner.ears[0].ended(LOST)
 
             assert len(inner.started) == 1
             assert isinstance(ear.over.result().error, IdentityChanged)
-            it.spares.close()
 
     run(test())
 
@@ -239,18 +249,12 @@ def test_a_fault_when_a_spare_was_lost() -> None:
     """Its session hears of an end all the same: else the client would wait for ever."""
 
     async def test() -> None:
-        async with pods(silent) as (pod,):
-            it, inner, ear = Keeping([pod.address], SPARE_CONNECTIONS="1"), Given(), Hearing()
-            relay = SparingRelay(inner, it.spares, FakeClock())  # type: ignore[arg-type]
-            await until(lambda: it.counters.spares)
-            rules = {"connect_within_s": 1.0, "retry_before": 1e9, "owner": it.endpoint()}
-            relay.start(-1, pod.address, ear, **rules)  # type: ignore[arg-type]
+        async with handed_out() as (_, inner, ear):
             inner.error = MemoryError()
             with pytest.raises(MemoryError):
-                inner.ears[0].ended(End(EndReason.UNTOUCHED, error=ResetEarly("gone")))
+                inner.ears[0].ended(LOST)
 
             assert isinstance(ear.over.result().error, ResetEarly)
-            it.spares.close()
 
     run(test())
 
