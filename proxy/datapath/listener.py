@@ -14,6 +14,7 @@ from proxy.datapath.sockets import BACKLOG_MAX, backlog_length
 from proxy.errors import CutOff, HeadwayError, NoRoom, OutOfDescriptors
 from proxy.inherit import is_inherited
 from proxy.model import Clock
+from proxy.observe.seldom import Seldom
 from proxy.policy.patience import Patience
 
 log = logging.getLogger("headway.listener")
@@ -149,7 +150,7 @@ class Listener:
         self._crowd: Patience | None = None  # those in the backlog, since there was no room for them
         self._next_look: asyncio.Handle | None = None
         self._why: HeadwayError = NoRoom("")  # there was no room at last
-        self._silent_until: dict[str, float] = {}
+        self._seldom = Seldom(slots.clock, SAY_EVERY_S)
 
     def start(self) -> None:
         if not self._closed:
@@ -239,8 +240,5 @@ class Listener:
         return refused
 
     def _warn(self, what: str) -> None:
-        now = self._slots.clock.now()
-        kind = self._why.reason + what
-        if now >= self._silent_until.get(kind, now):
-            self._silent_until[kind] = now + SAY_EVERY_S
+        if self._seldom.may_say(self._why.reason + what) is not None:
             log.warning("%s: %s: %s", self._name, self._why, what)

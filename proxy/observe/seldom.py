@@ -1,4 +1,4 @@
-"""Keeps what happens all the time from filling the log: each kind of thing is said once a minute."""
+"""Keeps what happens all the time from filling the log: each kind of thing is said once in a while."""
 
 from collections import Counter
 
@@ -8,8 +8,9 @@ EVERY_S = 60.0
 
 
 class Seldom:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, every_s: float = EVERY_S) -> None:
         self._clock = clock
+        self._every_s = every_s
         self._silent_until: dict[str, float] = {}
         self._unsaid: Counter[str] = Counter()
 
@@ -19,6 +20,6 @@ class Seldom:
         if now < self._silent_until.get(kind, now):
             self._unsaid[kind] += 1
             return None
-        self._silent_until[kind] = now + EVERY_S
+        self._silent_until[kind] = now + self._every_s
         unsaid = self._unsaid.pop(kind, 0)
         return f" ({unsaid} more since the last line)" if unsaid else ""

@@ -12,7 +12,7 @@ from proxy.datapath.listener import BATCH, Slots
 from proxy.datapath.sockets import backlog_length
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.datapath.test_listener import PATIENCE_S, Door, door, said
-from tests.support.virtual import LoopClock, with_sockets
+from tests.support.virtual import LoopClock, timers_left, with_sockets
 
 
 def now() -> float:
@@ -102,9 +102,8 @@ def test_when_the_crowd_is_gone() -> None:
                 one.close()
                 await served(it, other)
             await asyncio.sleep(2 * PATIENCE_S)
-            timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
 
-            assert len([each for each in timers if not each.cancelled()]) == 1  # that which bounds this test
+            assert timers_left() == 1  # that which bounds this test
 
     with_sockets(test())
 
@@ -139,15 +138,19 @@ def test_out_of_descriptors(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def on_file(folder: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(folder / "web.sock"))
+    sock.listen()
+    sock.setblocking(False)
+    return sock
+
+
 def test_a_unix_socket(tmp_path: Path) -> None:
     """It does not tell how many wait: when there was no room for so long, all of them go."""
 
     async def test() -> None:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.bind(str(tmp_path / "web.sock"))
-        sock.listen()
-        sock.setblocking(False)
-        async with door(0, full_with(1), sock) as it:
+        async with door(0, full_with(1), on_file(tmp_path)) as it:
             with it.clients(1) as (inside,):
                 await served(it, inside)
                 with it.clients(3) as early:
@@ -165,11 +168,7 @@ def test_who_comes_to_a_unix_socket_when_all_were_reset(tmp_path: Path) -> None:
     """Those have the time that the others had."""
 
     async def test() -> None:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.bind(str(tmp_path / "web.sock"))
-        sock.listen()
-        sock.setblocking(False)
-        async with door(0, full_with(1), sock) as it:
+        async with door(0, full_with(1), on_file(tmp_path)) as it:
             with it.clients(1) as (inside,):
                 await served(it, inside)
                 with it.clients(1) as (early,):

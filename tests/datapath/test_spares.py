@@ -9,7 +9,7 @@ from proxy.errors import Refused
 from proxy.model import Answer
 from tests.datapath.keeping import LONG_S, Keeping, greet, keeping, open_at
 from tests.datapath.scenes import Pod, silent
-from tests.support.virtual import with_sockets
+from tests.support.virtual import timers_left, with_sockets
 
 
 def test_dialled_before_anyone_asks() -> None:
@@ -240,8 +240,6 @@ def test_more_endpoints_than_room() -> None:
         async with keeping(*[silent] * 5, cap=1, SPARE_CONNECTIONS="1") as (it, _):
             await asyncio.sleep(5)
             assert sorted(it.there()) == [0, 0, 0, 0, 1]
-            timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
-            # The look, the age of the one that is there, and what bounds this test.
-            assert len([each for each in timers if not each.cancelled()]) == 3
+            assert timers_left() == 3  # the look, the age of the one that is there, and what bounds this test
 
     with_sockets(story(), LONG_S)

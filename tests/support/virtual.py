@@ -114,3 +114,9 @@ def with_sockets(story: Coroutine[Any, Any, T], within_s: float = 30.0) -> T:
 
     with Loopback.on_one_cpu() as loopback:
         return in_virtual_time(bounded(), loopback)
+
+
+def timers_left() -> int:
+    """How many the loop waits for, asyncio's own: who asks counts all that would wake an idle process."""
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sum(not each.cancelled() for each in timers)
