@@ -1,6 +1,6 @@
 """Compares Headway with HAProxy, nginx, Envoy and a direct connection, on the same work in one run.
 
-`python -m loadtest.compare` takes about twenty minutes, and writes tables, figures and numbers to
+`python -m loadtest.compare` takes about twenty-five minutes, and writes tables, figures and numbers to
 loadtest/results/. `--quick` takes less than three, and only prints, unless it is given `--out`. What is not
 installed is left out.
 """
@@ -25,8 +25,8 @@ from loadtest.compare.subjects import Missing, Subject
 
 REPOSITORY = Path(__file__).parents[2]
 RESULTS = REPOSITORY / "loadtest" / "results"
-FULL = Plan(rounds=5, seconds=3.0, warm_up=0.5, idle=9000)
-QUICK = Plan(rounds=2, seconds=0.45, warm_up=0.15, idle=2000)
+FULL = Plan(rounds=4, turns=6, seconds=0.5, warm_up=0.2, idle=9000)
+QUICK = Plan(rounds=1, turns=2, seconds=0.45, warm_up=0.15, idle=2000)
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     base = QUICK if options.quick else FULL
     return Plan(
         rounds=options.rounds or base.rounds,
+        turns=options.turns or base.turns,
         seconds=options.seconds or base.seconds,
         warm_up=base.warm_up,
         idle=options.idle or base.idle,
@@ -120,9 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--subjects", nargs="+", default=[], choices=names, metavar="NAME", help=", ".join(names)
     )
-    parser.add_argument("--rounds", type=int, help=f"default: {FULL.rounds}, quick {QUICK.rounds}")
     parser.add_argument(
-        "--seconds", type=float, help=f"of a run; default: {FULL.seconds:g}, quick {QUICK.seconds:g}"
+        "--rounds", type=int, help=f"everyone starts anew; default: {FULL.rounds}, quick {QUICK.rounds}"
+    )
+    parser.add_argument("--turns", type=int, help=f"of a round; default: {FULL.turns}, quick {QUICK.turns}")
+    parser.add_argument(
+        "--seconds", type=float, help=f"of a turn; default: {FULL.seconds:g}, quick {QUICK.seconds:g}"
     )
     parser.add_argument(
         "--idle", type=int, help=f"idle connections at most; default: {FULL.idle}, quick {QUICK.idle}"

@@ -1,12 +1,12 @@
 """Makes quantiles, medians and ratios out of measurements. Knows no proxies and no processes."""
 
-from collections.abc import Collection, Iterable, Mapping
-from statistics import median
+from collections.abc import Collection, Mapping
+from statistics import quantiles
 from typing import NamedTuple
 
 import msgspec
 
-Rounds = Mapping[int, float]  # a value for each round, by its number
+Turns = Mapping[int, float]  # a value for each turn, by its number
 
 
 class Histogram(msgspec.Struct):
@@ -17,7 +17,7 @@ class Histogram(msgspec.Struct):
 
 
 class Summary(NamedTuple):
-    """What the rounds came to."""
+    """What the turns came to: half of them lie between low and high, the quartiles."""
 
     median: float
     low: float
@@ -36,22 +36,15 @@ def quantile(histogram: Histogram, share: float) -> float:
 
 
 def summary(values: Collection[float]) -> Summary:
-    return Summary(median(values), min(values), max(values))
+    if len(values) == 1:
+        return Summary(*values, *values, *values)
+    low, middle, high = quantiles(values, method="inclusive")
+    return Summary(middle, low, high)
 
 
-def ratios(ours: Rounds, theirs: Rounds) -> list[float]:
-    """Round by round, so that what slowed a whole round down does not count; rounds without a base do not."""
+def ratios(ours: Turns, theirs: Turns) -> list[float]:
+    """Turn by turn, so that what slowed a whole turn down does not count; turns without a base do not."""
     return [our / theirs[number] for number, our in sorted(ours.items()) if theirs.get(number, 0) > 0]
-
-
-def best(of: Iterable[Rounds], lower_is_better: bool) -> dict[int, float]:
-    """The best of several in each round."""
-    found: dict[int, float] = {}
-    for rounds in of:
-        for number, value in rounds.items():
-            known = found.get(number, value)
-            found[number] = min(known, value) if lower_is_better else max(known, value)
-    return found
 
 
 def two_digits(value: float) -> float:

@@ -1,7 +1,7 @@
-"""Takes everyone through all the work, round after round, each in turn."""
+"""Takes everyone through all the work: in each round all start anew, then each is measured in many turns."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ import msgspec
 from loadtest.compare import backends, generator, machine, workloads
 from loadtest.compare.arithmetic import two_digits
 from loadtest.compare.generator import Generator, GeneratorError, Window
-from loadtest.compare.runs import Bench, Run, run
+from loadtest.compare.runs import Bench, Run, run, run_alone, started
 from loadtest.compare.subjects import Subject
 from loadtest.compare.workloads import SHARE_OF_FULL, Workload
 from proxy.demo.dns import DnsServer
@@ -23,6 +23,7 @@ NAMES = [each.name for each in workloads.all_of(1.0, 1)]
 
 class Plan(msgspec.Struct, frozen=True):
     rounds: int
+    turns: int  # of each round
     seconds: float
     warm_up: float
     idle: int
@@ -71,7 +72,7 @@ class Campaign:
         if not self._plan.wants("open"):
             return 1.0
         full = next(each for each in workloads.all_of(1.0, 1) if each.name == "kept-64")
-        found = await run(bench, full, reference_of(self._subjects), self._window(full, 0), -1)
+        found = await run_alone(bench, full, reference_of(self._subjects), self._window(full, 0))
         if found.failed:
             raise GeneratorError(found.failed)
         return two_digits(found.measures["rate"] * SHARE_OF_FULL)
@@ -80,17 +81,37 @@ class Campaign:
         runs = []
         for number in range(self._plan.rounds):
             for workload in self.workloads:
-                taking_part = [each for each in self._subjects if _takes_part(each, workload)]
-                for subject in self._rng.sample(taking_part, len(taking_part)):
-                    found = await run(bench, workload, subject, self._window(workload, number), number)
+                measured = self._alone if workload.alone else self._in_turn
+                async for found in measured(bench, workload, number):
                     runs.append(found)
-                    _tell(self._plan.rounds, workload, found)
+                    _tell(self._plan, workload, found)
         return runs
 
-    def _window(self, workload: Workload, number: int) -> Window:
-        """The seed of a round is the same for all: so is their schedule."""
+    async def _alone(self, bench: Bench, workload: Workload, number: int) -> AsyncIterator[Run]:
+        for subject in self._shuffled(workload):
+            found = await run_alone(bench, workload, subject, self._window(workload, number))
+            found.turn = number
+            yield found
+
+    async def _in_turn(self, bench: Bench, workload: Workload, number: int) -> AsyncIterator[Run]:
+        """Who does not have its turn is idle: what the machine does meanwhile, it does to all."""
+        first = number * self._plan.turns
+        async with started(bench, workload, self._shuffled(workload)) as running:
+            for turn in range(first, first + self._plan.turns):
+                for subject in self._shuffled(workload):
+                    window = self._window(workload, turn)
+                    found = await run(bench, workload, subject.name, running[subject.name], window)
+                    found.turn = turn
+                    yield found
+
+    def _shuffled(self, workload: Workload) -> list[Subject]:
+        taking_part = [each for each in self._subjects if _takes_part(each, workload)]
+        return self._rng.sample(taking_part, len(taking_part))
+
+    def _window(self, workload: Workload, turn: int) -> Window:
+        """The seed of a turn is the same for all: so is their schedule."""
         return Window(
-            max(self._plan.seconds, workload.seconds_at_least), self._plan.warm_up, self._plan.seed + number
+            max(self._plan.seconds, workload.seconds_at_least), self._plan.warm_up, self._plan.seed + turn
         )
 
 
@@ -99,11 +120,12 @@ def _takes_part(subject: Subject, workload: Workload) -> bool:
     return called and (not subject.only or workload.name in subject.only)
 
 
-def _tell(rounds: int, workload: Workload, found: Run) -> None:
+def _tell(plan: Plan, workload: Workload, found: Run) -> None:
     shown = {name: round(found.measures[name], 2) for name in workload.shows if name in found.measures}
     said = "  ".join(f"{name} {value:,}" for name, value in shown.items())
+    turns = plan.rounds * (1 if workload.alone else plan.turns)
     print(
-        f"round {found.round + 1}/{rounds}  {found.workload:9} {found.subject:16} {found.failed or said}",
+        f"turn {found.turn + 1}/{turns}  {found.workload:9} {found.subject:16} {found.failed or said}",
         file=sys.stderr,
         flush=True,
     )

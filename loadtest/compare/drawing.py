@@ -50,7 +50,7 @@ def _draw_costs(of: Comparison, costs: list[tuple[str, str]], directory: Path) -
     rows = -(-len(costs) // PER_ROW)
     figure = Figure(figsize=(3.4 * min(len(costs), PER_ROW), 2.6 * rows), layout="constrained")
     figure.suptitle(
-        "What each costs: medians, lines from the best to the worst round; less is better", fontsize=9
+        "What each costs: medians, lines over the middle half of all turns; less is better", fontsize=9
     )
     for place, (workload, measure) in enumerate(costs, 1):
         _bars(figure.add_subplot(rows, min(len(costs), PER_ROW), place), of, workload, measure)
@@ -78,7 +78,7 @@ def _shown(of: Comparison, workload: str, measure: str) -> list[Subject]:
 
 def _draw_latencies(of: Comparison, latencies: list[str], directory: Path) -> None:
     figure = Figure(figsize=(4.2 * len(latencies), 3.8), layout="constrained")
-    figure.suptitle("How long replies take: medians of the rounds; less is better", fontsize=9)
+    figure.suptitle("How long replies take: medians of all turns; less is better", fontsize=9)
     for place, workload in enumerate(latencies, 1):
         _curves(figure.add_subplot(1, len(latencies), place), of, workload)
     _save(figure, directory / "compare-latency")

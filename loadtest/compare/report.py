@@ -27,12 +27,13 @@ OVERVIEW = (
 )
 NONE = "-"
 HOW = """
-Everyone did the same work on one machine, in turn. In each round (there were {rounds}) the order is
-another one, and each proxy a process of its own, measured for {seconds:g} s after {warm_up:g} s of
-warming up. A value is the median of the rounds. In brackets is its ratio to {to}: taken within each
-round, the median of those, and the lowest and the highest of them. CPU is all that the proxy's processes
-took, kernel included; it varies with the machine from run to run, so the ratios say more than the
-values. In closed loops the proxy, the pods and the generator share the processors: a rate is what all
+Everyone did the same work on one machine. In each of {rounds} rounds all proxies were started anew, each a
+process of its own, and then had {turns} turns of {seconds:g} s each, after {warm_up:g} s of warming up, the
+others idle meanwhile; the order was another one in each turn. "idle" and "stalls" were measured once a
+round, with nobody else there. A value is the median of all turns. In brackets is its ratio to {to}: taken
+within each turn, the median of those, and between what half of them lie. CPU is all that the proxy's
+processes took, kernel included; it varies with the machine from run to run, so the ratios say more than
+the values. In closed loops the proxy, the pods and the generator share the processors: a rate is what all
 three can do together. `loadtest/compare/configurations.py` has everyone's configuration.
 """
 
@@ -84,7 +85,7 @@ def markdown(of: Comparison) -> str:
 
 def _how(of: Comparison) -> str:
     plan, to = of.plan, of.reference
-    text = HOW.format(rounds=plan.rounds, seconds=plan.seconds, warm_up=plan.warm_up, to=to)
+    text = HOW.format(rounds=plan.rounds, turns=plan.turns, seconds=plan.seconds, warm_up=plan.warm_up, to=to)
     return text.replace("\n", " ").strip()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from loadtest.compare.arithmetic import Rounds, Summary, best, ratios, summary
+from loadtest.compare.arithmetic import Summary, Turns, ratios, summary
 from loadtest.compare.measures import MEASURES
 from loadtest.compare.runs import Run
 
@@ -18,34 +18,34 @@ class Results:
         self.runs = runs
         self.reference = reference
 
-    def rounds(self, workload: str, subject: str, measure: str) -> Rounds:
+    def turns(self, workload: str, subject: str, measure: str) -> Turns:
         return {
-            run.round: run.measures[measure]
+            run.turn: run.measures[measure]
             for run in self.runs
             if run.workload == workload and run.subject == subject and measure in run.measures
         }
 
     def value(self, workload: str, subject: str, measure: str) -> Summary | None:
-        return _summary(list(self.rounds(workload, subject, measure).values()))
+        return _summary(list(self.turns(workload, subject, measure).values()))
 
-    def ratio(self, workload: str, subject: str, measure: str) -> Summary | None:
-        theirs = self.rounds(workload, self.reference, measure)
-        return _summary(ratios(self.rounds(workload, subject, measure), theirs))
+    def ratio(self, workload: str, subject: str, measure: str, to: str = "") -> Summary | None:
+        theirs = self.turns(workload, to or self.reference, measure)
+        return _summary(ratios(self.turns(workload, subject, measure), theirs))
 
     def ratio_to_best(self, workload: str, subject: str, measure: str, of: Sequence[str]) -> Summary | None:
-        theirs = best(
-            (self.rounds(workload, each, measure) for each in of), MEASURES[measure].lower_is_better
-        )
-        return _summary(ratios(self.rounds(workload, subject, measure), theirs))
+        """To the one that is hardest to beat. The best of each turn would be whom luck favoured in it."""
+        found = [ratio for each in of if (ratio := self.ratio(workload, subject, measure, each)) is not None]
+        worst = max if MEASURES[measure].lower_is_better else min
+        return worst(found, default=None)
 
     def notes(self, workload: str, subject: str, name: str) -> Summary | None:
         chosen = (run for run in self.runs if run.workload == workload and run.subject == subject)
         return _summary([run.notes[name] for run in chosen if name in run.notes])
 
     def above(self, workload: str, subject: str, measure: str, other: str) -> Summary | None:
-        """By how much a value is above someone else's in the same round."""
-        theirs = self.rounds(workload, other, measure)
-        ours = self.rounds(workload, subject, measure)
+        """By how much a value is above someone else's in the same turn."""
+        theirs = self.turns(workload, other, measure)
+        ours = self.turns(workload, subject, measure)
         return _summary([our - theirs[number] for number, our in ours.items() if number in theirs])
 
     def warnings(self) -> Iterator[str]:
@@ -68,9 +68,9 @@ class Results:
     def _failures(self) -> Iterator[str]:
         for run in self.runs:
             if run.failed:
-                yield f"{run.workload}, {run.subject}, round {run.round + 1} failed: {run.failed}"
+                yield f"{run.workload}, {run.subject}, turn {run.turn + 1} failed: {run.failed}"
             if run.errors:
-                yield f"{run.workload}, {run.subject}, round {run.round + 1}: {run.errors} errors"
+                yield f"{run.workload}, {run.subject}, turn {run.turn + 1}: {run.errors} errors"
 
     def _bottlenecks(self) -> Iterator[str]:
         """A proxy that was not the slowest part was not measured by its rate."""

@@ -1,8 +1,8 @@
-"""Runs one workload against one subject, and turns what the generator saw into measures."""
+"""Measures one workload of one subject, and turns what the generator saw into measures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,28 @@ from loadtest.compare import machine, stalls
 from loadtest.compare.arithmetic import quantile
 from loadtest.compare.backends import Backends
 from loadtest.compare.configurations import Job
-from loadtest.compare.generator import Generator, GeneratorError, Load, Outcome, Window
+from loadtest.compare.generator import Generator, GeneratorError, Outcome, Window
 from loadtest.compare.machine import Others
 from loadtest.compare.measures import QUANTILES
 from loadtest.compare.processes import ProgramError
 from loadtest.compare.subjects import Running, Subject, headway_start
-from loadtest.compare.workloads import STREAM, Workload
+from loadtest.compare.workloads import Workload
 from proxy.demo.child import DemoError
 from proxy.demo.dns import DnsServer
 from proxy.demo.ports import free_ports
 
 SETTLE_AT_MOST_S = 1.0  # for memory: what a start leaves behind is given back
 GIB = 1 << 30
+FAILURES = (GeneratorError, ProgramError, DemoError, TimeoutError)  # of one run; the others go on
 
 
 class Run(msgspec.Struct):
-    """One workload, one subject, one round."""
+    """One workload, one subject, one turn."""
 
     workload: str
     subject: str
-    round: int
     measures: dict[str, float]
+    turn: int = 0
     errors: int = 0  # connections that broke, replies that were none, requests without an answer
     generator_share: float = 0.0  # of a core
     backend_share: float = 0.0  # of a core, the busiest process
@@ -60,39 +61,67 @@ class Bench:
             yield running
 
 
-async def run(bench: Bench, workload: Workload, subject: Subject, window: Window, number: int) -> Run:
-    into = Run(workload.name, subject.name, number, {})
-    try:
-        return await KINDS[workload.kind](bench, workload, subject, window, into)
-    except (GeneratorError, ProgramError, DemoError, TimeoutError) as error:
-        into.failed = str(error) or type(error).__name__
+@asynccontextmanager
+async def started(
+    bench: Bench, workload: Workload, subjects: Sequence[Subject]
+) -> AsyncIterator[Mapping[str, Running | str]]:
+    """All of them at once, by name; a text instead says why one did not start."""
+    async with AsyncExitStack() as stack:
+        here: dict[str, Running | str] = {}
+        for each in subjects:
+            try:
+                here[each.name] = await stack.enter_async_context(bench.running(each, workload.is_upload))
+            except FAILURES as error:
+                here[each.name] = _text(error)
+        yield here
+
+
+async def run(bench: Bench, workload: Workload, name: str, running: Running | str, window: Window) -> Run:
+    into = Run(workload.name, name, {})
+    if isinstance(running, str):
+        into.failed = running
         return into
-
-
-async def _plain(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
-    async with bench.running(subject, upload=workload.kind == "upload") as running:
+    with _noting_failure(into):
         await _loaded(bench, workload, running, window, into)
     return into
 
 
-async def _loaded(
-    bench: Bench, workload: Workload, running: Running, window: Window, into: Run, *beside: Load
-) -> list[Outcome]:
-    """The workload's own load goes into the run; what came of those beside it is returned."""
+async def run_alone(bench: Bench, workload: Workload, subject: Subject, window: Window) -> Run:
+    """One that is started for nothing else, while nobody else runs."""
+    into = Run(workload.name, subject.name, {})
+    with _noting_failure(into):
+        await ALONE.get(workload.name, _plain)(bench, workload, subject, window, into)
+    return into
+
+
+@contextmanager
+def _noting_failure(into: Run) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        into.failed = _text(error)
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _loaded(bench: Bench, workload: Workload, running: Running, window: Window, into: Run) -> None:
     ours, pods = running.pids(), bench.backends.pids()
     others = Others([*ours, *pods])
-    outcome, *besides = await asyncio.gather(
+    outcome, *streams = await asyncio.gather(
         bench.generator.run(workload.load, window, running.address, [*ours, *pods]),
-        *(bench.generator.run(load, window, running.address) for load in beside),
+        *(bench.generator.run(load, window, running.address) for load in workload.beside),
     )
     into.other_cores = others.cores()
     into.errors = outcome.errors + outcome.wrong + outcome.unanswered
     into.generator_share = outcome.own_cpu / outcome.seconds
     into.backend_share = max(outcome.cpu[len(ours) :]) / outcome.seconds
     into.measures |= measures_of(outcome, sum(outcome.cpu[: len(ours)]) if ours else None)
+    if streams:
+        into.measures["gb_s"] = sum(each.bytes / each.seconds for each in streams) / 1e9
     if workload.load.mode == "open":
         into.notes["late_p99_us"] = quantile(outcome.late, 0.99) / 1e3
-    return besides
 
 
 def measures_of(outcome: Outcome, cpu_s: float | None) -> dict[str, float]:
@@ -108,14 +137,12 @@ def measures_of(outcome: Outcome, cpu_s: float | None) -> dict[str, float]:
     return found
 
 
-async def _mixed(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
-    async with bench.running(subject) as running:
-        (stream,) = await _loaded(bench, workload, running, window, into, STREAM)
-    into.measures["gb_s"] = stream.bytes / stream.seconds / 1e9
-    return into
+async def _plain(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
+    async with bench.running(subject, workload.is_upload) as running:
+        await _loaded(bench, workload, running, window, into)
 
 
-async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
     connections = workload.load.connections
     settle_s = min(SETTLE_AT_MOST_S, window.seconds)
     async with bench.running(subject) as running:
@@ -127,13 +154,13 @@ async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Wind
             grown = machine.resident_kib(pids) - before
     if pids:
         into.measures |= {"idle_mib": before / 1024, "kib_each": grown / connections}
-    return into
 
 
-async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> Run:
+async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
     """Others have no such work to do; they show what the machine alone brings about."""
     if subject.environment is None:
-        return await _plain(bench, workload, subject, window, into)
+        await _plain(bench, workload, subject, window, into)
+        return
     crowded = replace(subject, start=headway_start({**subject.environment, **stalls.ENVIRONMENT}))
     async with stalls.crowded(bench.dns) as crowd, bench.running(crowded) as running:
         assert running.sidecar is not None
@@ -142,14 +169,7 @@ async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Wi
             await _loaded(bench, workload, running, window, into)
         into.notes |= {"answers": crowd.answers - answers, "pages": len(took)}
         into.notes["longest_page_ms"] = max(took, default=0.0) * 1e3
-    return into
 
 
-Kind = Callable[[Bench, Workload, Subject, Window, Run], Coroutine[Any, Any, Run]]
-KINDS: dict[str, Kind] = {
-    "plain": _plain,
-    "upload": _plain,
-    "mixed": _mixed,
-    "idle": _idle,
-    "stalls": _stalls,
-}
+Alone = Callable[[Bench, Workload, Subject, Window, Run], Coroutine[Any, Any, None]]
+ALONE: dict[str, Alone] = {"idle": _idle, "stalls": _stalls}

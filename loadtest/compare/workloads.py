@@ -19,9 +19,14 @@ class Workload:
     about: str
     load: Load
     shows: tuple[str, ...]
-    kind: str = "plain"  # or one that runs.py knows
+    beside: tuple[Load, ...] = ()  # other loads at the same time
+    alone: bool = False  # each measurement has a start of its own, while nobody else runs
     seconds_at_least: float = 0.0
     subjects: frozenset[str] = frozenset()  # none: all
+
+    @property
+    def is_upload(self) -> bool:
+        return self.load.mode == "upload"
 
 
 def all_of(open_rate: float, idle: int) -> list[Workload]:
@@ -34,14 +39,14 @@ def all_of(open_rate: float, idle: int) -> list[Workload]:
             f"{idle:,} connections, idle after a request each",
             Load("kept", idle),
             ("idle_mib", "kib_each"),
-            "idle",
+            alone=True,
         ),
         Workload("kept-1", "one kept connection", replace(small, connections=1), CLOSED),
         Workload("kept-64", "64 kept connections", small, CLOSED),
         Workload("kept-512", "512 kept connections", replace(small, connections=512), CLOSED),
         Workload("new", "a new connection for each request, 32 at a time", Load("fresh", 32), CLOSED),
         Workload("download", "4 streams from the pods", replace(STREAM, connections=4), BULK),
-        Workload("upload", "4 streams to the pods", Load("upload", 4), BULK, "upload"),
+        Workload("upload", "4 streams to the pods", Load("upload", 4), BULK),
         Workload(
             "open",
             f"{shown} over 64 kept connections, each sent when it is due: {SHARE_OF_FULL:.0%} of what the "
@@ -55,7 +60,7 @@ def all_of(open_rate: float, idle: int) -> list[Workload]:
             "takes all it can get",
             Load("open", 16, rate=SMALL_BESIDE_BULK_PER_S),
             (*LATENCY, "gb_s"),
-            "mixed",
+            beside=(STREAM,),
         ),
         Workload(
             "stalls",
@@ -63,7 +68,7 @@ def all_of(open_rate: float, idle: int) -> list[Workload]:
             "1,000 endpoints: DNS brings 250 new ones a second, /metrics is read twice a second",
             Load("open", 32, rate=SMALL_BESIDE_STALLS_PER_S),
             LATENCY,
-            "stalls",
+            alone=True,
             seconds_at_least=2.0,  # two answers and four pages
             subjects=frozenset({"direct", "headway-asyncio", "headway-native", "haproxy"}),
         ),
