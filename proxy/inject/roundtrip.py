@@ -17,6 +17,7 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString as quoted
 
 from proxy.inject.merge import carried_over
+from proxy.inject.tabs import TabReader, TabScanner
 
 # YAML 1.2, 9.2: these two begin a line as markers only, whatever stands around them.
 START, END = re.compile(r"---(\s|$)"), re.compile(r"\.\.\.(\s|$)")
@@ -70,6 +71,8 @@ def load(text: str) -> Any:
 
 def _load(yaml: YAML, text: str) -> Any:
     yaml.preserve_quotes = True
+    if "\t" in text:
+        yaml.Reader, yaml.Scanner = TabReader, TabScanner
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2, 3.2.2.2 allows it
