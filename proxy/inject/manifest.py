@@ -13,13 +13,12 @@ from proxy.inject.remarks import remarks
 from proxy.inject.roundtrip import START, NotYaml, Part, plain
 from proxy.inject.sidecar import NAME
 from proxy.inject.suitable import listed, mappings
-from proxy.inject.workloads import Workload, annotations, strangers, workloads
+from proxy.inject.workloads import MISPLACED, Workload, annotations, strangers, workloads
 
 # What is done to a workload's pod. None: nothing was wanted; else remarks.
 Change = Callable[[Workload], list[str] | None]
 
 SHARED = "what the sidecar has to go into is shared by a YAML anchor: write it out there"
-MISPLACED = "would count in the annotations of the pod template, not here"
 
 
 class Rewritten(msgspec.Struct):

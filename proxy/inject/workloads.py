@@ -9,6 +9,7 @@ from proxy.inject.order import DOMAIN
 
 IN_TEMPLATE = ("spec", "template")
 APPS = ("apps", "extensions")  # the second until Kubernetes 1.16
+MISPLACED = "would count in the annotations of the pod template, not here"
 
 # The API group matters: others have kinds of these names too, of other shapes (volcano's Job).
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proxy.errors import HeadwayError
-from proxy.inject.order import DOMAIN, INJECTED, Order, ordered
+from proxy.inject.order import Order
 from proxy.inject.pod import LISTS, Refusal, inject
-from proxy.inject.sidecar import NAME
+from proxy.inject.remarks import remarks
+from proxy.injector.advice import advice, as_warnings
+from proxy.injector.asked import Metadata, Pod, Request, Review
 from proxy.injector.patch import Operation, changes
+from proxy.injector.wanted import asks, wanted
 
 API_VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
 # What kubectl and controllers show as "invalid": the pod is wrong, and trying again will not help.
 UNPROCESSABLE = 422
-MOST_CONTAINERS = 200  # each is looked at for each port; no node runs that many, yet 3 MiB can list 200 000
-MOST_ANNOTATED = 256 << 10  # characters; Kubernetes takes no more bytes (TotalAnnotationSizeLimitB)
 MOST_SHOWN = 2000  # characters of what somebody wrote that go into an answer and the log
 LONGEST_NAME = 253  # Kubernetes limits it to that, but only after us
 
@@ -47,58 +48,8 @@ class Reviewed(NamedTuple):
     dry_run: bool = False
 
 
-class _Kind(msgspec.Struct):
-    kind: str
-    version: str
-    group: str = ""
-
-
-class _Request(msgspec.Struct, rename="camel"):
-    uid: str
-    kind: _Kind
-    operation: str
-    namespace: str = ""
-    name: str = ""
-    sub_resource: str = ""
-    dry_run: bool | None = False
-    object: msgspec.Raw = msgspec.Raw(b"null")  # null when something is deleted
-
-
-class _Review(msgspec.Struct, rename="camel"):
-    api_version: str
-    kind: str
-    request: _Request
-
-
-class _Metadata(msgspec.Struct, rename="camel"):
-    name: str | None = None
-    generate_name: str | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Port(msgspec.Struct, rename="camel"):
-    container_port: int
-
-
-class _Container(msgspec.Struct):
-    name: str
-    ports: list[_Port] | None = None
-
-
-class _Spec(msgspec.Struct, rename="camel"):
-    containers: list[_Container] | None = None
-    init_containers: list[_Container] | None = None
-
-
-class _Pod(msgspec.Struct):
-    """What we look at; whatever is null here was left out by whoever made the pod."""
-
-    metadata: _Metadata | None = None
-    spec: _Spec | None = None
-
-
-_reviews = msgspec.json.Decoder(_Review)
-_pods = msgspec.json.Decoder(_Pod)
+_reviews = msgspec.json.Decoder(Review)
+_pods = msgspec.json.Decoder(Pod)
 _documents = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -116,58 +67,42 @@ def review(body: bytes, defaults: Order | None) -> Reviewed:
         raise BadReview(f"this is no {API_VERSION} {KIND} of a pod: {error}") from error
 
 
-def _decide(request: _Request, defaults: Order | None) -> Reviewed:
+def _decide(request: Request, defaults: Order | None) -> Reviewed:
     if not _is_new_pod(request):
-        return _answer(request, request.name, Result.UNCHANGED)
+        return _answer(request, request.name, Result.UNCHANGED, warnings=_of_workload(request, defaults))
     pod = _pods.decode(request.object)
-    metadata, spec = pod.metadata or _Metadata(), pod.spec or _Spec()
+    metadata = pod.metadata or Metadata()
     name = metadata.name or metadata.generate_name or request.name
-    annotations = metadata.annotations or {}
-    # Without these the API server will refuse it, in better words than ours.
-    is_pod = pod.metadata is not None and bool(spec.containers) and _size(annotations) <= MOST_ANNOTATED
-    containers = [*(spec.containers or ()), *(spec.init_containers or ())]
-    if not is_pod or _has_sidecar(containers, annotations):
-        return _answer(request, name, Result.UNCHANGED)
     try:
-        patch = _patch(request.object, len(containers), ordered(annotations, defaults))
+        order = wanted(pod, defaults)
+        if order is None:
+            return _answer(request, name, Result.UNCHANGED)
+        before = _documents.decode(request.object)
+        after = _to_change(before)
+        inject(after, order)
     except Refusal as refusal:
+        reason = _in_short(str(refusal))
         # Whoever asked hears that it cannot be. Who said nothing must not be kept from starting by us.
-        result = Result.REFUSED if _asks(annotations) else Result.UNCHANGED
-        return _answer(request, name, result, reason=_in_short(str(refusal)))
-    return _answer(request, name, Result.INJECTED if patch else Result.UNCHANGED, patch)
+        if asks(metadata):
+            return _answer(request, name, Result.REFUSED, reason=reason)
+        warnings = [f"no sidecar was added: {each}" for each in refusal.reasons]
+        return _answer(request, name, Result.UNCHANGED, reason=reason, warnings=warnings)
+    said = [] if metadata.owner_references else remarks(after, order)  # a controller reads none
+    return _answer(request, name, Result.INJECTED, list(changes(before, after)), warnings=said)
 
 
-def _is_new_pod(request: _Request) -> bool:
+def _of_workload(request: Request, defaults: Order | None) -> list[str]:
+    """What to say of a workload's pods before there are any; nothing where they stay what they were."""
+    if request.kind.kind == "Pod" or request.operation not in ("CREATE", "UPDATE") or request.sub_resource:
+        return []
+    before, after = msgspec.json.decode(request.old_object), msgspec.json.decode(request.object)
+    return advice(before, after, defaults)
+
+
+def _is_new_pod(request: Request) -> bool:
     kind = request.kind
     is_pod = (kind.group, kind.version, kind.kind) == ("", "v1", "Pod")
     return is_pod and request.operation == "CREATE" and not request.sub_resource
-
-
-def _size(annotations: Mapping[str, str]) -> int:
-    return sum(map(len, annotations)) + sum(map(len, annotations.values()))
-
-
-def _has_sidecar(containers: list[_Container], annotations: Mapping[str, str]) -> bool:
-    """Whether the command put it in, or we did, and other webhooks have worked on the pod since.
-
-    Changing it would undo what those did, or what the command was told and no annotation says.
-    """
-    return INJECTED in annotations and any(each.name == NAME for each in containers)
-
-
-def _asks(annotations: Mapping[str, str]) -> bool:
-    return any(name.startswith(DOMAIN) and name != INJECTED for name in annotations)
-
-
-def _patch(pod: msgspec.Raw, containers: int, order: Order | None) -> list[Operation]:
-    if order is None:
-        return []
-    if containers > MOST_CONTAINERS:
-        raise Refusal([f"it has {containers} containers, more than {MOST_CONTAINERS}"])
-    before = _documents.decode(pod)
-    after = _to_change(before)
-    inject(after, order)
-    return list(changes(before, after))
 
 
 def _to_change(pod: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,8 +118,9 @@ def _in_short(text: str) -> str:
 
 
 def _answer(
-    request: _Request, pod: str, result: Result, patch: list[Operation] | None = None, reason: str = ""
-) -> Reviewed:
+    request: Request, pod: str, result: Result, patch: list[Operation] | None = None, *,
+    reason: str = "", warnings: list[str] | None = None,
+) -> Reviewed:  # fmt: skip
     response: dict[str, Any] = {"uid": request.uid, "allowed": result is not Result.REFUSED}
     if patch:
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(msgspec.json.encode(patch)).decode()}
@@ -195,8 +131,8 @@ def _answer(
             "reason": "Invalid",
             "code": UNPROCESSABLE,
         }
-    elif reason:
-        response["warnings"] = [f"headway: no sidecar was added: {reason}"]
+    if warnings:
+        response["warnings"] = as_warnings(warnings)
     body = msgspec.json.encode({"apiVersion": API_VERSION, "kind": KIND, "response": response})
     named = (request.namespace[:LONGEST_NAME], pod[:LONGEST_NAME])
     return Reviewed(body, result, *named, reason, bool(request.dry_run))

@@ -52,7 +52,7 @@ def test_the_steps_name_what_the_example_has() -> None:
 @needs_kubectl
 def test_the_webhook_hears_of_pods_as_told() -> None:
     """The label is the one that it selects by, and the annotation asks for a sidecar."""
-    [webhook] = named("injector", "MutatingWebhookConfiguration", "headway-injector")["webhooks"]
+    webhook, _ = named("injector", "MutatingWebhookConfiguration", "headway-injector")["webhooks"]
     [(label, value)] = re.findall(r"kubectl label namespace \w+ ([\w./]+)=(\w+)", TOLD)
     [patch] = re.findall(r"--patch \\\n +'(.*)'", TOLD)
     annotations = json.loads(patch)["spec"]["template"]["metadata"]["annotations"]

@@ -11,13 +11,13 @@ import pytest
 from proxy.inject.order import DOMAIN, MOST_ANNOTATIONS, MOST_CHARACTERS, MOST_SERVICES
 from proxy.injector.reviews import (
     LONGEST_NAME,
-    MOST_CONTAINERS,
     MOST_SHOWN,
     BadReview,
     Result,
     Reviewed,
     review,
 )
+from proxy.injector.wanted import MOST_CONTAINERS
 from tests.injector.scenes import DEFAULTS, TARGET, asking, pod
 from tests.injector.test_reviews import reviewed
 

@@ -15,6 +15,7 @@ import yaml
 
 from proxy import __version__
 from proxy.inject.order import DOMAIN, ordered
+from proxy.inject.workloads import KINDS
 from proxy.injector.authority import issue, why_renew
 from proxy.injector.command import injector
 from tests.injector.cluster import Cluster
@@ -82,7 +83,7 @@ def test_what_there_is() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_webhook(way: str) -> None:
     """It can stop nothing from starting, and never waits for itself or the cluster's own pods."""
-    (webhook,) = the(way, CONFIGURATION)["webhooks"]
+    webhook, _ = the(way, CONFIGURATION)["webhooks"]
     (rule,) = webhook["rules"]
 
     assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Ignore", "None")
@@ -101,6 +102,23 @@ def test_the_webhook(way: str) -> None:
     assert not selects(webhook["namespaceSelector"], named("shop") | {"headway.dev/injection": "disabled"})
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_webhook_that_only_advises(way: str) -> None:
+    """It hears of the workloads that we know, where the other hears of their pods, and holds up nothing."""
+    webhook, advice = the(way, CONFIGURATION)["webhooks"]
+    kinds = {kind.lower() + "s": groups for kind, (groups, _) in KINDS.items()}
+
+    assert (advice["failurePolicy"], advice["sideEffects"]) == ("Ignore", "None")
+    assert advice["timeoutSeconds"] == 1
+    assert all(
+        advice[key] == webhook[key]
+        for key in ("namespaceSelector", "objectSelector", "admissionReviewVersions")
+    )
+    for rule in advice["rules"]:
+        assert all(rule["apiGroups"][0] in kinds[each] for each in rule["resources"])
+        assert "CREATE" in rule["operations"]
+
+
 def named(namespace: str) -> dict[str, str]:
     return {"kubernetes.io/metadata.name": namespace}
 
@@ -115,7 +133,7 @@ def selects(selector: Any, labels: dict[str, str]) -> bool:
 
 def test_pods_that_decline() -> None:
     """The label and the annotation are one word and mean the same; the injector's own pods are left out."""
-    (webhook,) = the(".", CONFIGURATION)["webhooks"]
+    webhook, _ = the(".", CONFIGURATION)["webhooks"]
     selector = webhook["objectSelector"]
 
     assert selects(selector, {})
@@ -128,12 +146,13 @@ def test_pods_that_decline() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_way_from_the_api_server(way: str) -> None:
     """Webhook, Service, Deployment, budget and policy find each other by name, port and label."""
-    (webhook,) = the(way, CONFIGURATION)["webhooks"]
+    webhook, advice = the(way, CONFIGURATION)["webhooks"]
     service, pod, labels = the(way, "Service"), container(way), pod_of(way)["metadata"]["labels"]
     (port,) = service["spec"]["ports"]
     ports = {each["name"]: each["containerPort"] for each in pod["ports"]}
     options = parsed(way)
 
+    assert webhook["clientConfig"] == advice["clientConfig"]
     assert webhook["clientConfig"]["service"] == {
         "namespace": "headway-system",
         "name": service["metadata"]["name"],
