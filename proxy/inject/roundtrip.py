@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import TaggedScalar
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString as quoted
 
 from proxy.inject.merge import carried_over
@@ -27,6 +28,16 @@ KEY = re.compile(r"(?P<before> *(- +)*)[^\s#-][^#]*:\s*(&\S+\s*)?(#.*)?$")  # wh
 Change = Callable[[Any], object]
 
 __all__ = ["START", "NotYaml", "Part", "load", "parts", "plain", "quoted", "rewritten"]
+
+
+class NullRepresenter(RoundTripRepresenter):
+    """Writes `null` where there is nothing; of itself ruamel.yaml leaves the key alone."""
+
+    def represent_none(self, data: None) -> Any:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+NullRepresenter.add_representer(type(None), NullRepresenter.represent_none)
 
 
 class NotYaml(Exception):
@@ -106,39 +117,59 @@ def rewritten(text: str, change: Change, expected: Any) -> str | None:
             return _rewritten_json(text, change)
         except ValueError:
             pass  # YAML that is not JSON
+    after = ""
+    for representer in (RoundTripRepresenter, NullRepresenter):
+        yaml = _writer(text, representer)
+        document = _load(yaml, text)
+        before = _dumped(yaml, document, text)
+        change(document)
+        after = _dumped(yaml, document, text)
+        # In a block of literal text, what looks like a comment or like nothing may be text.
+        for candidate in (_merged(text, before, after, comments) for comments in (True, False)):
+            if candidate is not None and _says(candidate, expected):
+                return candidate
+    return after if _says(after, expected) else None
+
+
+def _writer(text: str, representer: type[RoundTripRepresenter]) -> YAML:
     yaml = YAML()
+    yaml.Representer = representer
     yaml.width = 1 << 30  # of its own, it would fold long lines
     mapping, offset = _habit(text)
     yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
     yaml.explicit_start = any(map(START.match, LINE.findall(text)))
-    document = _load(yaml, text)
-    before = _dumped(yaml, document)
-    change(document)
-    after = _dumped(yaml, document)
-    newline = "\r\n" if "\r\n" in text else "\n"
-    # In a block of literal text, what looks like a comment or like nothing may be text.
-    candidates = *(_merged(text, before, after, comments) for comments in (True, False)), after
-    for candidate in candidates:
-        if candidate is not None and plain(load(candidate)) == expected:
-            return candidate.replace("\r\n", "\n").replace("\n", newline)
-    return None
+    return yaml
+
+
+def _says(text: str, expected: Any) -> bool:
+    try:
+        return bool(plain(load(text)) == expected)
+    except NotYaml:  # what was written below a key that says `null` as well
+        return False
 
 
 def _merged(text: str, before: str, after: str, comments: bool) -> str | None:
-    lines = LINE.findall(text.replace("\r\n", "\n"))
+    lines = LINE.findall(text)
     open_end = not lines[-1].endswith("\n")
     if open_end:
         lines[-1] += "\n"
     merged = carried_over(lines, LINE.findall(before), LINE.findall(after), comments=comments)
     if merged is None:
         return None
-    return "".join(merged).removesuffix("\n" if open_end else "")
+    whole = "".join(merged)
+    return whole[:-1].removesuffix("\r") if open_end else whole
 
 
-def _dumped(yaml: YAML, document: Any) -> str:
+def _dumped(yaml: YAML, document: Any, text: str) -> str:
     stream = StringIO()
     yaml.dump(document, stream)
-    return stream.getvalue()
+    return _ended_as(text, stream.getvalue())
+
+
+def _ended_as(text: str, added: str) -> str:
+    """`added` with the line ends that `text` has, most of the time."""
+    windows = text.count("\r\n") * 2 > text.count("\n")
+    return added.replace("\n", "\r\n") if windows else added
 
 
 def _rewritten_json(text: str, change: Change) -> str:
@@ -146,7 +177,8 @@ def _rewritten_json(text: str, change: Change) -> str:
     change(document)
     indent = re.match(r"\{\r?\n([ \t]+)", text.lstrip())
     end = "\n" if text.endswith("\n") else ""
-    return json.dumps(document, indent=indent and indent[1], ensure_ascii=text.isascii()) + end
+    written = json.dumps(document, indent=indent and indent[1], ensure_ascii=text.isascii()) + end
+    return _ended_as(text, written)
 
 
 def _habit(text: str) -> tuple[int, int]:

@@ -127,6 +127,37 @@ def test_windows_line_ends() -> None:
     assert after.replace("\r\n", "\n") == ok(POD)
 
 
+def test_line_ends_of_both_kinds() -> None:
+    """Each line keeps its own, and comes back with it; JSON has one kind."""
+    text = POD.replace("{name: shop}", "\n  name: shop").replace("spec:\n", "spec:\r\n")
+    json_ = json.dumps(yaml.safe_load(POD), indent=2).replace("\n", "\r\n") + "\r\n"
+
+    assert set(text.splitlines(True)) <= set(ok(text).splitlines(True))
+    assert out(ok(text)) == text
+    assert ok(json_).count("\n") == ok(json_).count("\r\n") > 40
+    assert out(ok(json_)) == json_
+
+
+@pytest.mark.parametrize("null", ["null", "~", "Null", '!!null ""', "", "{}", "  # none"])
+def test_nothing_in_every_spelling(null: str) -> None:
+    """Charts write `annotations: null` where there are none: that line changes, and no other."""
+    block = POD.replace("{name: shop}", f"\n  name: shop\n  annotations: {null}")
+    text = block.replace("    image", "    env: ~\n    image") + "# end\n"
+    after = ok(text)
+    rest = iter(after.splitlines())
+
+    assert all(line in rest for line in text.splitlines() if "annotations" not in line)
+    assert list(yaml.safe_load(after)["metadata"]["annotations"]) == ["headway.dev/injected"]
+
+
+@pytest.mark.parametrize("null", ["null", "~", "", "[]"])
+def test_no_init_containers_in_every_spelling(null: str) -> None:
+    """The same of the list that the sidecar goes into."""
+    after = ok(POD + f"  initContainers: {null}\n")
+
+    assert [each["name"] for each in spec(after)["initContainers"]] == ["headway"]
+
+
 def test_no_newline_at_the_end() -> None:
     """None is added."""
     assert ok(POD.rstrip()) == ok(POD).rstrip()
