@@ -6,8 +6,8 @@ from typing import Any
 from proxy.config import PREFIX
 from proxy.inject.budget import budget_remarks
 from proxy.inject.order import Order
-from proxy.inject.sidecar import reachable
-from proxy.inject.suitable import listeners, mappings, settings_of
+from proxy.inject.sidecar import NAME, TELEMETRY, reachable
+from proxy.inject.suitable import has_telemetry, listeners, mappings, settings_of
 
 UNPRIVILEGED = "net.ipv4.ip_unprivileged_port_start"
 GRACE_S = 30.0  # Kubernetes' default
@@ -23,6 +23,11 @@ def _remarks(spec: Mapping[str, Any], order: Order) -> Iterator[str]:
     if reachable(settings.telemetry_listen) is None:
         shown = order.settings["TELEMETRY_LISTEN"]
         yield f"no probes: the kubelet cannot reach {PREFIX}TELEMETRY_LISTEN={shown}"
+    elif rivals := _rivals(spec, order):
+        yield (
+            f"{rivals[0]} has a port named {TELEMETRY} as well: a Service that names it leads to the first of"
+            " the two; rename that port"
+        )
     if order.classic and spec.get("restartPolicy") in ("OnFailure", "Never"):
         yield "as a plain container it does not end by itself: it runs until something does POST /quit"
     low = [f"{name} {listen}" for name, listen in listeners(settings) if listen.port < 1024]
@@ -37,6 +42,15 @@ def _remarks(spec: Mapping[str, Any], order: Order) -> Iterator[str]:
             f"{PREFIX}DRAIN_TIMEOUT is {settings.drain_timeout_s:g} s,"
             f" but the kubelet kills after terminationGracePeriodSeconds, {grace:g} s"
         )
+
+
+def _rivals(spec: Mapping[str, Any], order: Order) -> list[str]:
+    """Other native sidecars with a port of that name, if no plain container has it: that is taken first."""
+    plain, early = mappings(spec.get("containers")), mappings(spec.get("initContainers"))
+    if order.classic or any(map(has_telemetry, plain)):
+        return []
+    native = [each for each in early if each.get("restartPolicy") == "Always" and each["name"] != NAME]
+    return [each["name"] for each in native if has_telemetry(each)]
 
 
 def _may_be_low(spec: Mapping[str, Any]) -> bool:

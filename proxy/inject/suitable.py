@@ -64,6 +64,11 @@ def asks_the_node(spec: Mapping[str, Any]) -> bool:
     return policy == "Default" or (policy == "ClusterFirst" and bool(spec.get("hostNetwork")))
 
 
+def has_telemetry(container: Mapping[str, Any]) -> bool:
+    """Whether it has a port of the name that the sidecar's has."""
+    return any(each.get("name") == TELEMETRY for each in mappings(container.get("ports")))
+
+
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """The mappings in a list; nothing where something else was written."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
@@ -139,12 +144,16 @@ def _of_pod(pod: Pod, host_network_ok: bool) -> Iterator[str]:
             "hostNetwork makes the sidecar's ports ports of the node: where they are free, put it into the"
             " manifest with `headway inject --allow-host-network`"
         )
-    system, selector = spec.get("os"), spec.get("nodeSelector")
-    if "windows" in (
-        isinstance(system, Mapping) and system.get("name"),
-        isinstance(selector, Mapping) and selector.get("kubernetes.io/os"),
-    ):
+    if _is_for_windows(spec):
         yield "it runs on Windows, the sidecar on Linux only"
+
+
+def _is_for_windows(spec: Mapping[str, Any]) -> bool:
+    system, selector = spec.get("os"), spec.get("nodeSelector")
+    said = [system.get("name")] if isinstance(system, Mapping) else []
+    if isinstance(selector, Mapping):  # nodes have both labels, charts still select by the older one
+        said += [selector.get("kubernetes.io/os"), selector.get("beta.kubernetes.io/os")]
+    return "windows" in said
 
 
 def _is_ours(pod: Pod) -> bool:
@@ -201,7 +210,7 @@ def _of_port_names(pod: Pod, order: Order, settings: Settings) -> Iterator[str]:
     if not order.classic or reachable(settings.telemetry_listen) is None:
         return
     for container in _others(pod):
-        if any(each.get("name") == TELEMETRY for each in mappings(container.get("ports"))):
+        if has_telemetry(container):
             yield (
                 f"container {container['name']} has a port named {TELEMETRY}: a Service that names it would"
                 f" lead to the sidecar's; rename it, or do without {DOMAIN}classic, or --classic"

@@ -94,6 +94,19 @@ def test_a_port_name_that_a_service_would_find_twice() -> None:
     assert reasons(pod(named)) == []
 
 
+def test_another_native_sidecar_with_that_port_name() -> None:
+    """Kubernetes looks among native sidecars in their order, after all plain containers."""
+    other = {"name": "logs", "restartPolicy": "Always", **ports({"name": "telemetry", "containerPort": 9000})}
+    (note,) = said(pod(initContainers=[other]), order())
+
+    assert note.startswith("logs has a port named telemetry as well")
+    assert said(pod(other | {"name": "app"}, initContainers=[other]), order()) == []
+    assert said(pod(initContainers=[{**other, "restartPolicy": None}]), order()) == []
+    assert "telemetry as well" not in "".join(
+        said(pod(initContainers=[other]), order(TELEMETRY_LISTEN="off"))
+    )
+
+
 # --- the pod ------------------------------------------------------------------------------------
 
 
@@ -131,7 +144,12 @@ def test_a_container_of_that_name(where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [{"os": {"name": "windows"}}, {"nodeSelector": {"kubernetes.io/os": "windows"}}]
+    "spec",
+    [
+        {"os": {"name": "windows"}},
+        {"nodeSelector": {"kubernetes.io/os": "windows"}},
+        {"nodeSelector": {"beta.kubernetes.io/os": "windows"}},
+    ],
 )
 def test_windows(spec: dict[str, Any]) -> None:
     """The image is Linux'."""
