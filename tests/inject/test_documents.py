@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.inject import roundtrip
 from proxy.inject.manifest import Rewritten
 from proxy.inject.roundtrip import parts
 from tests.inject.texts import POD, TWO, inject, ok
@@ -61,6 +62,27 @@ def test_documents_without_a_wish_are_not_even_written_again() -> None:
 def test_other_kinds_pass_through(text: str) -> None:
     """In silence, where no pods come of them, or nothing that Kubernetes would take."""
     assert inject(text) == Rewritten(text, text)
+
+
+def test_definitions_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts bring megabytes of them, and reading takes its time; no pods come of them."""
+    definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {a:   b}\n"
+    read: list[str] = []
+    load = roundtrip.load
+
+    def noting(text: str) -> object:
+        read.append(text)
+        return load(text)
+
+    monkeypatch.setattr(roundtrip, "load", noting)
+
+    assert ok(f"{definition}---\n{POD}") == f"{definition}---\n{ok(POD)}"
+    assert not any("CustomResourceDefinition" in text for text in read)
+    assert (
+        inject(f"{definition}---\n{POD}  hostNetwork: true\n")
+        .refusals[0]
+        .startswith("app.yaml, document 2 (line 5), Pod shop:")
+    )
 
 
 # --- no YAML ------------------------------------------------------------------------------------
