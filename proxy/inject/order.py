@@ -85,6 +85,7 @@ def ordered(annotations: Mapping[str, str], defaults: Order | None) -> Order | N
     services = _prefixes(settings.get("SERVICES", ""))
     _refuse(_excess(ours, own, services))
     _refuse(_unknown(ours, services))
+    _refuse(_twice(ours))
     return msgspec.structs.replace(base, settings=settings, **fields)
 
 
@@ -116,6 +117,15 @@ def _excess(ours: Mapping[str, str], own: Mapping[str, str], services: list[str]
     if size + shared * len(services[1:]) > MOST_CHARACTERS:
         times = f", of which {shared} count for each of {len(services)} services" if services[1:] else ""
         yield f"its annotations {DOMAIN}… have {size} characters{times}: more than {MOST_CHARACTERS}"
+
+
+def _twice(ours: Mapping[str, str]) -> Iterator[str]:
+    """Spellings of one setting that say different things; nobody could tell which counts."""
+    spelt: dict[str, str] = {}
+    for name, text in ours.items():
+        first = name if name in NO_SETTINGS else spelt.setdefault(setting_name(name), name)
+        if ours[first] != text:
+            yield f"annotations {DOMAIN}{first} and {DOMAIN}{name} are the same setting: keep one"
 
 
 def _unknown(ours: Iterable[str], services: list[str]) -> Iterator[str]:

@@ -179,3 +179,14 @@ def test_all_of_it_at_once() -> None:
         of(inject="maybe", cpu=1, target="a:80")
 
     assert len(refusal.value.reasons) == 2
+
+
+def test_one_setting_in_two_spellings() -> None:
+    """Which of them counted was a matter of the order; `--set` does not take it twice either."""
+    assert settings(of(target="orders:8080", TARGET="orders:8080")) == {"TARGET": "orders:8080"}
+    with pytest.raises(Refusal) as caught:
+        of(target="orders:8080", dns_hold="1s", HEADWAY_DNS_HOLD="2s", cpu="5m")
+
+    assert caught.value.reasons == [
+        "annotations headway.dev/dns-hold and headway.dev/HEADWAY-DNS-HOLD are the same setting: keep one"
+    ]
