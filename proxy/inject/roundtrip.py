@@ -23,6 +23,7 @@ from proxy.inject.tabs import TabReader, TabScanner
 # YAML 1.2, 9.2: these two begin a line as markers only, whatever stands around them.
 START, END = re.compile(r"---(\s|$)"), re.compile(r"\.\.\.(\s|$)")
 LINE = re.compile(r"[^\n]*\n|[^\n]+")  # splitlines() would also split at characters that YAML takes as text
+BEFORE_JSON = re.compile(r"\ufeff?\s*(---\s+)?(?=\{)")
 KEY = re.compile(r"(?P<before> *(- +)*)[^\s#-][^#]*:\s*(&\S+\s*)?(#.*)?$")  # what it holds stands below it
 
 Change = Callable[[Any], object]
@@ -112,9 +113,9 @@ def plain(node: Any) -> Any:
 
 def rewritten(text: str, change: Change, expected: Any) -> str | None:
     """`text` after `change`, other lines as they were; None if it would say anything but `expected`."""
-    if text.lstrip().startswith("{"):
+    if head := BEFORE_JSON.match(text):
         try:
-            return _rewritten_json(text, change)
+            return head[0] + _rewritten_json(text[head.end() :], change)
         except ValueError:
             pass  # YAML that is not JSON
     after = ""
@@ -175,7 +176,7 @@ def _ended_as(text: str, added: str) -> str:
 def _rewritten_json(text: str, change: Change) -> str:
     document = json.loads(text)
     change(document)
-    indent = re.match(r"\{\r?\n([ \t]+)", text.lstrip())
+    indent = re.match(r"\{\r?\n([ \t]+)", text)
     end = "\n" if text.endswith("\n") else ""
     written = json.dumps(document, indent=indent and indent[1], ensure_ascii=text.isascii()) + end
     return _ended_as(text, written)

@@ -119,6 +119,15 @@ def test_json(indent: int | str | None) -> None:
     assert out(after) == text
 
 
+@pytest.mark.parametrize("before", ["---\n", "--- ", "\ufeff", "\n", "\ufeff---\r\n"])
+def test_json_behind_a_marker(before: str) -> None:
+    """It stays JSON in a stream, where `headway inject` itself puts a marker before it."""
+    text = before + json.dumps(yaml.safe_load(POD)) + "\n"
+
+    assert json.loads(ok(text).removeprefix(before))["metadata"]["annotations"]
+    assert out(ok(text)) == text
+
+
 def test_windows_line_ends() -> None:
     """Added lines end as the others do."""
     after = ok(POD.replace("\n", "\r\n"))
