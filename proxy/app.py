@@ -71,7 +71,7 @@ class App:
         spares = any(service.spare_connections != 0 for service in self._settings.services)
         self._slots = (SharedSlots if spares else Slots)(self._cap.connections, self._clock)
         drain = self._settings.drain_timeout_s, self._settings.drain_quiet_s
-        self._drain = Drain(self._slots, *drain, self._clock, self._take_all)
+        self._drain = Drain(self._slots, *drain, self._clock, self._take_all, self._leave)
         self._services: list[Service] = []
         self._pages: list[str] = []  # where they are, for the log
         self._check_room = asyncio.Semaphore(admission.CHECKS_AT_ONCE)
@@ -145,6 +145,11 @@ class App:
         for service in self._services:
             for listener in service.listeners:
                 listener.take_all()
+
+    def _leave(self) -> bool:
+        """Accept nobody any more where somebody else will. Whether that is everywhere."""
+        listeners = (listener for service in self._services for listener in service.listeners)
+        return all([listener.leave() for listener in listeners])
 
     def _end(self) -> None:
         for service in self._services:

@@ -18,10 +18,17 @@ class Drain:
     """An application that ends still talks (istio#36631): nothing is refused meanwhile."""
 
     def __init__(
-        self, slots: Slots, timeout_s: float, quiet_s: float, clock: Clock, take_all: Callable[[], None]
+        self,
+        slots: Slots,
+        timeout_s: float,
+        quiet_s: float,
+        clock: Clock,
+        take_all: Callable[[], None],
+        leave: Callable[[], bool],
     ) -> None:
         self._slots = slots
         self._take_all = take_all  # who waits to be accepted
+        self._leave = leave  # the sockets that others keep; whether nobody can come any more
         self._timeout_s = timeout_s
         self._quiet_s = quiet_s
         self._clock = clock
@@ -59,6 +66,8 @@ class Drain:
                 self._take_all()
                 if self._is_quiet(began, now):
                     break
+            if self._is_late(now) and self._leave() and not self._slots.used:
+                break
             if now >= say_at + SAY_EVERY_S:
                 say_at = now
                 log.info("%s", self.progress)
@@ -71,6 +80,10 @@ class Drain:
     @property
     def _is_over(self) -> bool:
         return self._asked_at_once.is_set() or self._clock.now() >= self._latest
+
+    def _is_late(self, now: float) -> bool:
+        """Whether who comes after this look would have less than the quiet time."""
+        return now > self._latest - self._quiet_s - LOOK_EVERY_S
 
     def _is_quiet(self, began: float, now: float) -> bool:
         return not self._slots.used and now >= max(began, self._slots.changed_at) + self._quiet_s

@@ -12,7 +12,7 @@ from proxy import socket_file
 from proxy.bind import unbind
 from proxy.datapath.sockets import BACKLOG_MAX, backlog_length
 from proxy.errors import CutOff, HeadwayError, NoRoom, OutOfDescriptors
-from proxy.inherit import is_inherited
+from proxy.inherit import is_inherited, listens_on
 from proxy.model import Clock
 from proxy.observe.seldom import Seldom
 from proxy.policy.patience import Patience
@@ -157,6 +157,13 @@ class Listener:
             self._paused = False
             asyncio.get_running_loop().add_reader(self._sock, self.take_all)
 
+    def leave(self) -> bool:
+        """Close it if somebody else goes on with the socket. Whether it is closed."""
+        if not self._closed and is_inherited(self._sock):
+            log.info("%s: %s is left to the next process", self._name, listens_on(self._sock))
+            self.close()
+        return self._closed
+
     def close(self) -> None:
         """Nobody new. Who still waits is reset and counted, unless somebody else goes on with the socket."""
         if self._closed:
@@ -176,6 +183,8 @@ class Listener:
 
     def take_all(self) -> None:
         """Accept who waits, as far as there is room."""
+        if self._closed:
+            return
         for count in range(BATCH):
             if self._slots.full:
                 self._wait(count, NoRoom(f"{self._slots.used} connections open, no room for more"))

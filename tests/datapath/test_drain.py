@@ -19,19 +19,27 @@ def now() -> float:
 class Draining:
     """A drain under way, of a process with so many connections open."""
 
-    def __init__(self, used: int, timeout_s: float = 25.0, quiet_s: float = 1.0) -> None:
+    def __init__(
+        self, used: int, timeout_s: float = 25.0, quiet_s: float = 1.0, *, shared: bool = False
+    ) -> None:
         clock = LoopClock()
         self.slots = Slots(100, clock)
         for _ in range(used):
             self.slots.take()
         self.in_backlog = 0
-        self.drain = Drain(self.slots, timeout_s, quiet_s, clock, self.take_all)
+        self.drain = Drain(self.slots, timeout_s, quiet_s, clock, self.take_all, self.leave)
+        self.left_at: float | None = None
+        self._shared = shared  # somebody else has all sockets, too
         self.task = asyncio.create_task(self.drain.run())
 
     def take_all(self) -> None:
         while self.in_backlog:
             self.in_backlog -= 1
             self.slots.take()
+
+    def leave(self) -> bool:
+        self.left_at = self.left_at or now()
+        return self._shared
 
     async def ends(self) -> float:
         """When it does."""
@@ -110,6 +118,37 @@ def test_the_latest_end(caplog: pytest.LogCaptureFixture) -> None:
         "draining, 2 connections open, 2 s left",
         "ending: 2 connections still open: those at rest are closed, the others reset",
     ]
+
+
+def test_the_next_process_takes_over() -> None:
+    """The last ones have the quiet time to be done; when they are nobody is kept waiting any longer."""
+
+    async def test() -> None:
+        it = Draining(1, timeout_s=12.0, quiet_s=2.0, shared=True)
+        it.drain.ask()
+        await asyncio.sleep(10.5)
+        assert it.left_at == pytest.approx(10, abs=0.2)
+        it.slots.release()
+
+        assert await it.ends() == pytest.approx(10.5, abs=0.2)
+
+    in_virtual_time(test())
+
+
+def test_nobody_takes_over() -> None:
+    """Who comes to sockets of our own is served until the latest end."""
+
+    async def test() -> None:
+        it = Draining(1, timeout_s=12.0, quiet_s=2.0)
+        it.drain.ask()
+        await asyncio.sleep(10.5)
+        it.slots.release()
+        await asyncio.sleep(1)
+        it.slots.take()
+
+        assert await it.ends() == pytest.approx(12, abs=0.2)
+
+    in_virtual_time(test())
 
 
 @pytest.mark.parametrize("asked_before", [True, False])

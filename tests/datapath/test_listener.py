@@ -206,6 +206,7 @@ def test_close(caplog: pytest.LogCaptureFixture) -> None:
             it.listener.start()
             with it.clients(2) as (inside, waiting):
                 assert await inside.receive(1) == b"!"
+                assert not it.listener.leave()  # nobody else has it
                 it.listener.close()
                 assert it.refused == ["aborted"]
                 assert await waiting.was_reset()
@@ -222,7 +223,7 @@ def test_close(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_close_of_a_socket_that_somebody_keeps() -> None:
-    """Who waits there is not ours to refuse: the next process takes him in."""
+    """Who waits there is not ours to refuse, nor to take: the next process takes him in."""
 
     async def test() -> None:
         kept = listening()
@@ -230,12 +231,30 @@ def test_close_of_a_socket_that_somebody_keeps() -> None:
         (sock,) = bind(Listen(*kept.getsockname()), "LISTEN", passed_on)
         first = Door(cap=1, sock=sock)
         with first.clients(1) as (client,):
-            first.listener.close()
+            assert first.listener.leave()
+            first.listener.take_all()
             assert first.refused == []
 
             async with door(1, sock=kept):
                 assert await client.receive(1) == b"!"
                 client.close()
+
+    run(test())
+
+
+def test_leaving_a_socket_that_nobody_else_has() -> None:
+    """Where no next process will come nobody waits for it: the backlog is reset, who comes is refused."""
+
+    async def test() -> None:
+        only = listening()
+        (sock,) = bind(Listen(*only.getsockname()), "LISTEN", Inherited([("descriptor 3", only)]))
+        it = Door(cap=1, sock=sock)
+        with it.clients(1) as (waiting,):
+            assert it.listener.leave()
+
+            assert await waiting.was_reset()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(it.where)
 
     run(test())
 
