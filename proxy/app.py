@@ -182,6 +182,8 @@ class App:
 
     def drain(self) -> None:
         self._drain.ask()
+        for service in self._services:
+            service.rest()
 
     def quit(self) -> None:
         self._drain.ask_at_once()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -55,6 +56,7 @@ class Service:
         self._rng = random.Random()
         self.pool = Pool(settings, ServiceCounters(), clock, self._rng, pod)
         self._was_ready = False
+        self.rest: Callable[[], None] = lambda: None  # end no connection for the sake of others any more
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         self.relay = self._make_relay(engine, slots, tuning)
         self.queue = Queue(self.pool, settings.queue_size)
@@ -92,7 +94,7 @@ class Service:
         if settings.rebalance and settings.balancer in SPREADING:
             from proxy.datapath.rebalancer import Rebalancer
 
-            Rebalancer(settings, pool, relay, clock, rng)
+            self.rest = Rebalancer(settings, pool, relay, clock, rng).rest
         return relay
 
     def _make_prober(self, room: asyncio.Semaphore, tuning: Tuning) -> Prober:

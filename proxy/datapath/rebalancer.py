@@ -29,6 +29,7 @@ class Rebalancer:
         self._stand = NOBODY
         self._came: dict[Endpoint, float] = {}  # since the last look, and when
         self._timer: asyncio.TimerHandle | None = None
+        self._rests = False
         pool.on_newcomer = self.newcomer
 
     def newcomer(self, endpoint: Endpoint) -> None:
@@ -38,6 +39,10 @@ class Rebalancer:
         self._came[endpoint] = self._clock.now()
         self._look_later()
 
+    def rest(self) -> None:
+        """From now on, for good: what the process still has will end with it."""
+        self._rests = True
+
     def _look_later(self) -> None:
         """Once, whoever asks: somebody may come while we look, as the pool catches up with time then."""
         if self._timer is None:
@@ -45,6 +50,8 @@ class Rebalancer:
             self._timer = loop.call_later(jittered(LOOK_EVERY_S, self._rng), self._look)
 
     def _look(self) -> None:
+        if self._rests:
+            return
         self._timer = None
         before = rebalance.joined(self._stand, self._came, self._rng.random())
         self._came = {}

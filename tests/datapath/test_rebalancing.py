@@ -15,6 +15,7 @@ from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.datapath import engines
 from proxy.datapath.listener import Slots
 from proxy.model import Answer
+from proxy.policy.rebalance import LOOK_EVERY_S
 from proxy.service import Service
 from tests.datapath.peers import Peer
 from tests.datapath.scenes import Pod, echoing, pods
@@ -42,6 +43,7 @@ class Scene:
 
     def __init__(self, service: Service, born: list[Pod]) -> None:
         self.pool = service.pool
+        self.rest = service.rest
         self.pods = born
         self.closed_at: list[float] = []  # when connections at rest were
         host, _, port = service.listens_on.rpartition(":")
@@ -163,6 +165,26 @@ def test_connections_move_to_newcomers() -> None:
             assert it.pool.counters.outcomes["rebalanced"] == moved
             assert not busy[0].done()
             await busy[1]
+
+    with_sockets(test(), within_s=3600)
+
+
+def test_it_rests_while_the_process_drains() -> None:
+    """Those that were asked to move may still do so, and nobody else, whoever comes."""
+
+    async def test() -> None:
+        async with scene(REBALANCE="50%", SLOW_START="0") as it:
+            for _ in range(HELD):
+                await it.begin(it.holds())
+            it.list_pods(3)
+            await asyncio.sleep(3 * LOOK_EVERY_S)
+            it.rest()
+            await asyncio.sleep(LOOK_EVERY_S)
+            moved = it.pool.counters.outcomes["rebalanced"]
+            it.list_pods(4)
+            await asyncio.sleep(60)
+
+            assert it.pool.counters.outcomes["rebalanced"] == moved > 0
 
     with_sockets(test(), within_s=3600)
 
