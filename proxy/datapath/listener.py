@@ -21,7 +21,9 @@ log = logging.getLogger("headway.listener")
 
 BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
+SCARCE_S = 1.0  # so long spares leave what they gave to connections
 SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
+CONNECTION = 2  # descriptors of one
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
@@ -74,9 +76,24 @@ class Slots:
             for resume in waiting:
                 resume()
 
+    def give_way(self) -> bool:
+        """The system is out of descriptors: whether some are free now that were of less use."""
+        return False
+
     def when_free(self, resume: Callable[[], None]) -> None:
         """Call `resume` once, when a slot is free again."""
         self._waiting.append(resume)
+
+
+class Keeper(Protocol):
+    """Whoever keeps spares."""
+
+    @property
+    def held(self) -> int:
+        """How many."""
+
+    def give_up_oldest(self) -> None:
+        """Close one; there is one."""
 
 
 class SharedSlots(Slots):
@@ -87,16 +104,30 @@ class SharedSlots(Slots):
     def __init__(self, cap: int, clock: Clock) -> None:
         super().__init__(cap, clock)
         self.spares = 0
-        self.keepers: list[Callable[[], bool]] = []  # each gives one up, if it has any
+        self.keepers: list[Keeper] = []
+        self._scarce_until = clock.now()
 
     @property
     def left(self) -> int:
-        return self.cap - self.used - self.spares
+        """How many more spares there may be; below zero are too many."""
+        left = self.cap - self.used - self.spares
+        return left if self.clock.now() >= self._scarce_until else min(left, 0)
 
     def take(self) -> None:
         super().take()
-        if self.left < 0:
-            any(give_up() for give_up in self.keepers)
+        if self.left < 0 and self.spares:
+            self._give_one_up()
+
+    def give_way(self) -> bool:
+        if self.spares < CONNECTION:
+            return False
+        self._scarce_until = self.clock.now() + SCARCE_S
+        for _ in range(CONNECTION):
+            self._give_one_up()
+        return True
+
+    def _give_one_up(self) -> None:
+        max(self.keepers, key=lambda keeper: keeper.held).give_up_oldest()
 
 
 class Reserve:
@@ -193,6 +224,8 @@ class Listener:
             try:
                 client = self._accept(self._sock)
             except OSError as error:
+                if self._slots.give_way():
+                    continue
                 self._wait(count, OutOfDescriptors(f"cannot accept ({error.strerror})"))
                 asyncio.get_running_loop().call_later(BREATH_S, self.start)
                 return

@@ -52,7 +52,7 @@ class Spares:
         self._vigil = Vigil(self, tuning, settings.connect_timeout_s, clock)
         self._loop = asyncio.get_running_loop()
         pool.on_states_changed = self._follow_soon
-        slots.keepers.append(self._give_up_oldest)
+        slots.keepers.append(self)
 
     # --- what the relay asks and tells ------------------------------------------------------------
 
@@ -157,12 +157,14 @@ class Spares:
         while stock.size and stock.endpoint.in_flight + stock.size > self._most:
             self._drop(next(iter(stock.dialling), None) or stock.idle[0], "dropped")
 
-    def _give_up_oldest(self) -> bool:
+    @property
+    def held(self) -> int:
+        return len(self._vigil)
+
+    def give_up_oldest(self) -> None:
         oldest = self._vigil.oldest
-        if oldest is not None:
-            self._drop(oldest, "dropped")
-            self._tend_soon(oldest.stock)
-        return oldest is not None
+        self._drop(oldest, "dropped")
+        self._tend_soon(oldest.stock)
 
     def _drop(self, spare: Spare, result: str) -> None:
         self._forget(spare, result)

@@ -50,9 +50,12 @@ class Vigil:
         self._watch = select.epoll()
         self._loop.add_reader(self._watch, self.hear)
 
+    def __len__(self) -> int:
+        return len(self._spares)
+
     @property
-    def oldest(self) -> Spare | None:
-        return next(iter(self._spares.values()), None)
+    def oldest(self) -> Spare:
+        return next(iter(self._spares.values()))
 
     def dial(self, stock: Stock) -> Spare:
         """A connection that is begun. Raises ConnectError."""

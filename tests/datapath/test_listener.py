@@ -10,7 +10,7 @@ import pytest
 
 from proxy.bind import bind
 from proxy.config import Listen
-from proxy.datapath.listener import SAY_EVERY_S, Listener, Slots
+from proxy.datapath.listener import SAY_EVERY_S, Accept, Listener, Slots, accept
 from proxy.datapath.sockets import reset
 from proxy.errors import HeadwayError
 from proxy.inherit import Inherited
@@ -24,14 +24,20 @@ PATIENCE_S = 5.0
 class Door:
     """A listener whose connections are greeted with one byte, and stay until their client leaves."""
 
-    def __init__(self, cap: int, slots: Slots | None = None, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        cap: int,
+        slots: Slots | None = None,
+        sock: socket.socket | None = None,
+        accept: Accept = accept,
+    ) -> None:
         self.clock = FakeClock()
         self.slots = slots or Slots(cap, self.clock)
         sock = sock or listening()
         self.family = sock.family
         self.where = sock.getsockname()
         self.refused: list[str] = []
-        self.listener = Listener("web", sock, self.slots, self, PATIENCE_S)
+        self.listener = Listener("web", sock, self.slots, self, PATIENCE_S, accept)
 
     def begin(self, client: int) -> None:
         self.slots.take()
@@ -63,9 +69,9 @@ class Door:
 
 @asynccontextmanager
 async def door(
-    cap: int, slots: Slots | None = None, sock: socket.socket | None = None
+    cap: int, slots: Slots | None = None, sock: socket.socket | None = None, accept: Accept = accept
 ) -> AsyncIterator[Door]:
-    opened = Door(cap, slots, sock)
+    opened = Door(cap, slots, sock, accept)
     opened.listener.start()
     try:
         yield opened
