@@ -244,7 +244,6 @@ class Listener:
         self._why = why
         self._warn("new ones wait")
         if self._crowd is None:
-            self._crowd = Patience(self._patience_s)
             self._look()
         else:
             self._crowd.took(taken)
@@ -256,21 +255,33 @@ class Listener:
             self._next_look = None
 
     def _look(self) -> None:
-        """Whether somebody has waited for too long; again and again until nobody has to wait."""
-        assert self._crowd is not None
+        """Whether somebody has waited for too long; again and again while anybody waits."""
         waiting = backlog_length(self._sock)
-        if not waiting and not self._paused:
-            self._relax()
+        if not waiting:
+            self._nobody_waits()
             return
+        if self._crowd is None:
+            self._crowd = Patience(self._patience_s)
         overdue = self._crowd.look(waiting, self._slots.clock.now())
         refused = self._refuse(min(overdue, BATCH), self._why) if overdue else 0
         self._crowd.took(refused)
         if refused:
             self._warn(f"who has waited for {self._patience_s:g} s is reset")
             if not backlog_length(self._sock):  # a Unix socket made them too many: who comes now would be one
-                self._crowd = Patience(self._patience_s)
+                self._nobody_waits()
+                return
         soon = 0.0 if refused == BATCH else self._crowd.look_every_s
         self._next_look = asyncio.get_running_loop().call_later(soon, self._look)
+
+    def _nobody_waits(self) -> None:
+        """There is nothing to look at until somebody comes."""
+        self._relax()
+        if self._paused:
+            asyncio.get_running_loop().add_reader(self._sock, self._somebody_comes)
+
+    def _somebody_comes(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._look()
 
     def _refuse(self, most: int, why: HeadwayError) -> int:
         """How many of those in the backlog were."""

@@ -108,6 +108,24 @@ def test_when_the_crowd_is_gone() -> None:
     with_sockets(test())
 
 
+def test_full_and_nobody_waits() -> None:
+    """At the cap an idle process sleeps as well, until somebody comes; who has as long as ever."""
+
+    async def test() -> None:
+        async with no_socket_lost(), door(0, full_with(1)) as it:
+            with it.clients(1) as (inside,):
+                await served(it, inside)
+                for _ in range(2):
+                    await asyncio.sleep(2 * PATIENCE_S)
+                    assert timers_left() == 1  # that which bounds this test
+                    with it.clients(1) as (waiting,):
+                        came = now()
+                        assert PATIENCE_S * 0.75 <= await was_reset_at(waiting) - came < PATIENCE_S + 0.01
+                    await asyncio.sleep(PATIENCE_S)
+
+    with_sockets(test(), within_s=60)
+
+
 def test_out_of_descriptors(caplog: pytest.LogCaptureFixture) -> None:
     """Promise 8: without a descriptor it sheds, says so, and goes on accepting as soon as there is one."""
 
