@@ -1,17 +1,16 @@
 """Keeps the connections of one service that have no endpoint yet, until there is one with room for them."""
 
 import asyncio
-import select
+from functools import partial
 from typing import Protocol
 
+from proxy.datapath.departures import GONE, Departures
 from proxy.errors import AllFull, ClientReset, CutOff, HeadwayError, NoEndpoint, QueueFull
 from proxy.policy.line import Line
 from proxy.pool import Pool
 
 LOOK_EVERY_S = 0.25  # time alone may let an endpoint return, and tells nobody
 BATCH = 64  # served at once, before other work gets its turn
-# epoll(7): both are always told. A mere FIN is neither: what was said before it may still want its answer.
-GONE = select.EPOLLERR | select.EPOLLHUP
 
 
 class Waiter(Protocol):
@@ -37,17 +36,14 @@ class Queue:
         self._line: Line[Waiter] = Line()
         self._deadlines: dict[Waiter, asyncio.TimerHandle] = {}
         self._clients: dict[Waiter, int] = {}  # their descriptors
-        self._by_client: dict[int, Waiter] = {}
         self._room = 0  # for so many more there may be some
         self._due: asyncio.Handle | None = None  # the next look, soon or late
-        # Not the loop's own: that one would turn for as long as there are bytes, which stay where they are.
-        self._watch = select.epoll()
-        self._loop.add_reader(self._watch, self._drop_gone)
+        self._departures = Departures(GONE)
         pool.on_room = self.room
 
     def fileno(self) -> int:
         """Readable when a client is gone."""
-        return self._watch.fileno()
+        return self._departures.fileno()
 
     def join(
         self, waiter: Waiter, client: int, came: float, patience_s: float, without: frozenset[object]
@@ -61,8 +57,7 @@ class Queue:
         is_first = self._line.join(waiter, came, without)
         self._deadlines[waiter] = self._loop.call_later(max(0.0, patience_s), self._expire, waiter)
         self._clients[waiter] = client
-        self._by_client[client] = waiter
-        self._watch.register(client, GONE)
+        self._watch(waiter)
         self._count()
         if is_first:
             self.room(1)
@@ -85,7 +80,7 @@ class Queue:
 
     def _look(self) -> None:
         room, self._room, self._due = max(1, self._room), 0, None
-        self._drop_gone()
+        self._departures.tell()  # their places are free, and no endpoint hears of them
         served = 0
         try:
             while served < min(room, BATCH) and self._offer():
@@ -99,23 +94,24 @@ class Queue:
     def _offer(self) -> bool:
         """Whether somebody could use it."""
         for waiter in self._line.firsts():
-            client, over = self._clients[waiter], True
-            self._watch.unregister(client)  # while it is ours
+            over = True
+            self._departures.forget(self._clients[waiter])  # while it is ours
             try:
                 over = waiter.offered()
             finally:
                 if over:
                     self._forget(waiter)
                 else:
-                    self._watch.register(client, GONE)
+                    self._watch(waiter)
             if over:
                 return True
         return False
 
-    def _drop_gone(self) -> None:
-        """Those whose clients were reset: their places are free at once, and no endpoint hears of them."""
-        for client, _ in self._watch.poll(0) if self.size else ():
-            self._dismiss(self._by_client[client], ClientReset("it was gone before there was room"))
+    def _watch(self, waiter: Waiter) -> None:
+        self._departures.watch(self._clients[waiter], partial(self._gone, waiter))
+
+    def _gone(self, waiter: Waiter) -> None:
+        self._dismiss(waiter, ClientReset("it was gone before there was room"))
 
     def _expire(self, waiter: Waiter) -> None:
         if self._pool.members:
@@ -125,13 +121,13 @@ class Queue:
             self._dismiss(waiter, NoEndpoint("none was known before the deadline"))
 
     def _dismiss(self, waiter: Waiter, error: HeadwayError) -> None:
-        self._watch.unregister(self._clients[waiter])
+        self._departures.forget(self._clients[waiter])
         self._forget(waiter)
         waiter.give_up(error)
 
     def _forget(self, waiter: Waiter) -> None:
         self._line.leave(waiter)
-        del self._by_client[self._clients.pop(waiter)]
+        del self._clients[waiter]
         self._deadlines.pop(waiter).cancel()
         self._count()
 

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 from proxy.datapath.connector import Connector
+from proxy.datapath.departures import BROKEN, Departures
 from proxy.datapath.pair_asyncio import Pair
 from proxy.datapath.relay import Ear, End, Timeouts, given_up, to_retire
 from proxy.datapath.sockets import connect_took_s, reset
-from proxy.errors import ConnectError, ResetEarly
+from proxy.errors import ConnectError, ResetEarly, connect_error
 from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.jitter import jittered
@@ -26,24 +27,32 @@ AGE_JITTER = 0.1
 class _Attempt:
     """A connect under way."""
 
-    __slots__ = ("_begun", "owner", "reason", "task")
+    __slots__ = ("_begun", "client", "owner", "reason", "task")
 
     task: asyncio.Task[None]
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, client: int, owner: object) -> None:
+        self.client = client
         self.owner = owner
         self.reason = EndReason.ABORTED  # why it is given up, if it is
         self._begun: bool | None = False  # None: given up before
 
     async def connect(
-        self, connector: Connector, clock: Clock, address: Address, within_s: float
+        self, connector: Connector, departures: Departures, clock: Clock, address: Address, within_s: float
     ) -> tuple[socket.socket, float]:
         """A connected socket, and how long that took. Raises ConnectError."""
         if self._begun is None:
             raise asyncio.CancelledError
         self._begun = True
         started = clock.now()
-        sock = await connector.connect(address, within_s)
+        try:
+            departures.watch(self.client, self._client_is_gone)
+        except OSError as error:
+            raise connect_error(error) from error
+        try:
+            sock = await connector.connect(address, within_s)
+        finally:
+            departures.forget(self.client)
         self._begun = None
         return sock, connect_took_s(sock, clock.now() - started)
 
@@ -53,9 +62,12 @@ class _Attempt:
             self.task.cancel()
         self._begun = None  # cancelled before it runs, a task never hears of it
 
+    def _client_is_gone(self) -> None:
+        self.give_up(EndReason.CLIENT_RESET)
+
 
 def _given_up(client: int, reason: EndReason) -> End:
-    if reason is not EndReason.ABORTED:
+    if reason not in (EndReason.ABORTED, EndReason.CLIENT_RESET):
         return End(reason, client=client, error=given_up(reason))
     reset(client)
     return End(reason)
@@ -74,6 +86,7 @@ class AsyncioRelay:
         self._pairs: set[Pair] = set()
         self._calls = 0  # of retire()
         self._attempts: set[_Attempt] = set()
+        self._departures = Departures(BROKEN)
         self._rng = random.Random()
         limits = [limit for limit in (timeouts.idle_s, timeouts.half_close_s) if limit]
         limits += [SWEEPS * timeouts.quiet_s] if timeouts.max_age_s else []
@@ -92,9 +105,9 @@ class AsyncioRelay:
         prefix: bytes = b"",
     ) -> None:
         if isinstance(pod, Address):
-            attempt = _Attempt(owner)
+            attempt = _Attempt(client, owner)
             self._attempts.add(attempt)
-            story = self._connect_and_relay(attempt, client, pod, ear, connect_within_s, retry_before, prefix)
+            story = self._connect_and_relay(attempt, pod, ear, connect_within_s, retry_before, prefix)
             attempt.task = spawn(story, name="relay")
         else:
             pair = self._pair(client, pod, ear, 0.0, retry_before, owner)
@@ -102,16 +115,16 @@ class AsyncioRelay:
 
     async def _connect_and_relay(
         self,
-        attempt: "_Attempt",
-        client: int,
+        attempt: _Attempt,
         address: Address,
         ear: Ear,
         connect_within_s: float,
         retry_before: float,
         prefix: bytes,
     ) -> None:
+        client, tools = attempt.client, (self._connector, self._departures, self._clock)
         try:
-            pod, connect_s = await attempt.connect(self._connector, self._clock, address, connect_within_s)
+            pod, connect_s = await attempt.connect(*tools, address, connect_within_s)
         except ConnectError as error:  # without its traceback, which holds all that this one holds
             ear.ended(End(EndReason.UNCONNECTED, client=client, error=error.with_traceback(None)))
             return
