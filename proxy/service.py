@@ -6,12 +6,12 @@ import random
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.admin import views
 from proxy.bind import NONE_INHERITED, bind_all, leads_to, listens_on
 from proxy.clock import SystemClock
-from proxy.config import SPREADING, HealthCheck, ReadyWhen, ServiceSettings, StaticTarget
+from proxy.config import SPREADING, HealthCheck, ReadyWhen, ServiceSettings, StaticTarget, hashes
 from proxy.controlpath.checks import make_check
 from proxy.controlpath.discovery import Discovery
 from proxy.controlpath.lookup import make_lookup
@@ -20,7 +20,6 @@ from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.controlpath.resolver import AresResolver
 from proxy.datapath import engines
 from proxy.datapath.connector import Connector
-from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import Listener, SharedSlots, Slots
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Relay, Timeouts
@@ -33,6 +32,9 @@ from proxy.observe.metrics import Snapshot
 from proxy.policy.endpoint import State
 from proxy.pool import Pool
 from proxy.tasks import keep_running, spawn
+
+if TYPE_CHECKING:
+    from proxy.datapath.hash_key import KeyOf
 
 log = logging.getLogger("headway")
 
@@ -60,8 +62,7 @@ class Service:
         tuning = Tuning(settings.tcp_keepalive_s, settings.tcp_user_timeout_s)
         self.relay = self._make_relay(engine, slots, tuning)
         self.queue = Queue(self.pool, settings.queue_size)
-        key_of = make_key_of(settings, pod, clock)
-        sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, key_of)
+        sessions = Sessions(settings, self.pool, self.relay, slots, self.queue, clock, self._key_of(pod))
         socks = bind_all(settings.listen, settings.prefix + "LISTEN", inherited)
         self.listens_on = ", ".join(map(listens_on, socks))
         for sock in socks:
@@ -96,6 +97,13 @@ class Service:
 
             self.rest = Rebalancer(settings, pool, relay, clock, rng).rest
         return relay
+
+    def _key_of(self, pod: str) -> "KeyOf | None":
+        if not hashes(self.settings.balancer):
+            return None
+        from proxy.datapath.hash_key import make_key_of
+
+        return make_key_of(self.settings, pod, self._clock)
 
     def _make_prober(self, room: asyncio.Semaphore, tuning: Tuning) -> Prober:
         check = make_check(self.settings, Connector(tuning).connect)

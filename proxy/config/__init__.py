@@ -18,6 +18,7 @@ from proxy.config.words import (
     ProxyProtocol,
     ReadyWhen,
     RelayKind,
+    hashes,
 )
 
 parse_listen = _listen.parse
@@ -47,6 +48,7 @@ __all__ = [
     "Target",
     "from_env",
     "handed_over",
+    "hashes",
     "load",
     "parse_listen",
     "variables",

@@ -18,6 +18,11 @@ PLACING = frozenset({Balancer.MAGLEV, Balancer.ORDERED})
 SPREADING = tuple(word for word in Balancer if word not in PLACING)
 
 
+def hashes(balancer: str) -> bool:
+    """Whether it looks at a key, as HASH_KEY says; a user's own may."""
+    return balancer == Balancer.MAGLEV or ":" in balancer
+
+
 class HashKey(StrEnum):
     CLIENT = "client"
     POD = "pod"

@@ -4,20 +4,20 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from proxy.config import HealthCheck, ServiceSettings, SrvTarget, StaticTarget
+from proxy.config import HealthCheck, ProxyProtocol, ServiceSettings, SrvTarget, StaticTarget
 from proxy.config.targets import Target
 from proxy.controlpath.exchange import Connect
 from proxy.model import Address
-from proxy.policy.proxy_protocol import WRITERS, Header
 
 Check = Callable[[Address, float], Awaitable[None]]
 
 
 def make_check(settings: ServiceSettings, connect: Connect) -> Check:
     """`check(address, timeout_s)` raises ConnectError when the endpoint is not well."""
-    write = WRITERS.get(settings.proxy_protocol_send)
     # Another port is another server, which need not know of the protocol: so does HAProxy decide, too.
-    talk = _talk(settings, _announced(connect, write) if write and not settings.health_port else connect)
+    if settings.proxy_protocol_send is not ProxyProtocol.OFF and not settings.health_port:
+        connect = _announced(connect, settings.proxy_protocol_send)
+    talk = _talk(settings, connect)
     host = settings.health_host or _host(settings.target)
 
     async def check(address: Address, timeout_s: float) -> None:
@@ -27,8 +27,11 @@ def make_check(settings: ServiceSettings, connect: Connect) -> Check:
     return check
 
 
-def _announced(connect: Connect, write: Callable[[Header], bytes]) -> Connect:
+def _announced(connect: Connect, version: ProxyProtocol) -> Connect:
     """Begins with the PROXY header of a check: a pod that waits for one would log its absence as an error."""
+    from proxy.policy.proxy_protocol import WRITERS, Header
+
+    write = WRITERS[version]
 
     async def announced(address: Address, timeout_s: float) -> socket.socket:
         sock = await connect(address, timeout_s)

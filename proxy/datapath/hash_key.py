@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from proxy.config import Balancer, HashKey, ServiceSettings
+from proxy.config import HashKey, ServiceSettings
 from proxy.datapath.sni import server_name
 from proxy.datapath.sockets import address_of, readable
 from proxy.errors import ClientReset
@@ -29,10 +29,8 @@ FIRST_PAUSE_S = 0.001
 OURSELVES = frozenset({"127.0.0.1", "::1", ""})  # "": a Unix socket
 
 
-def make_key_of(settings: ServiceSettings, pod_name: str, clock: Clock) -> KeyOf | None:
-    """What HASH_KEY asks for; it may raise ClientReset. None for a balancer that would not look at a key."""
-    if settings.balancer != Balancer.MAGLEV and ":" not in settings.balancer:
-        return None
+def make_key_of(settings: ServiceSettings, pod_name: str, clock: Clock) -> KeyOf:
+    """What HASH_KEY asks for; it may raise ClientReset."""
     pod = _hashed(pod_name.encode())
     if settings.hash_key is HashKey.POD:
         return partial(_of_pod, pod)

@@ -4,13 +4,11 @@ import logging
 import socket
 from asyncio import Task
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from proxy.config import ServiceSettings
+from proxy.config import ProxyProtocol, ServiceSettings
 from proxy.datapath.ending import record
-from proxy.datapath.hash_key import KeyOf
 from proxy.datapath.listener import Slots
-from proxy.datapath.proxy_header import ProxyHeaders
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import WORTH_TRYING_S, End, Relay
 from proxy.datapath.sockets import reset
@@ -27,9 +25,13 @@ from proxy.model import Clock, EndReason
 from proxy.observe import access
 from proxy.policy import load, retry
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.proxy_protocol import Header
 from proxy.pool import Lease, Pool
 from proxy.tasks import spawn
+
+if TYPE_CHECKING:
+    from proxy.datapath.hash_key import KeyOf
+    from proxy.datapath.proxy_header import ProxyHeaders
+    from proxy.policy.proxy_protocol import Header
 
 log = logging.getLogger("headway.session")
 
@@ -47,7 +49,7 @@ class Sessions:
         slots: Slots,
         queue: Queue,
         clock: Clock,
-        key_of: KeyOf | None = None,
+        key_of: "KeyOf | None" = None,
     ) -> None:
         self.settings = settings
         self.pool = pool
@@ -57,7 +59,7 @@ class Sessions:
         self.counters = pool.counters
         self.clock = clock
         self.key_of = key_of  # for a balancer that hashes
-        self.headers = ProxyHeaders(settings)
+        self.headers = _make_headers(settings)
         self.connect_timeout_s = min(settings.connect_timeout_s, settings.connect_deadline_s)
 
     def begin(self, client: int) -> None:
@@ -65,7 +67,7 @@ class Sessions:
         self.slots.take()
         self.counters.active += 1
         session = Session(self, client)
-        if self.key_of is None and not self.headers.accepts:
+        if self.key_of is None and (self.headers is None or not self.headers.accepts):
             session.try_next()
         else:
             spawn(session.prepare(), name=self.settings.name).add_done_callback(session.prepared)
@@ -80,6 +82,15 @@ class Sessions:
         if access.is_wanted(error.reason, self.settings.access_log):
             told = record(self.settings.name, error.reason, error)
             access.write(told, 0.0, self.settings.access_log)
+
+
+def _make_headers(settings: ServiceSettings) -> "ProxyHeaders | None":
+    """None where the PROXY protocol is neither taken nor sent."""
+    if not settings.proxy_protocol_accept and settings.proxy_protocol_send is ProxyProtocol.OFF:
+        return None
+    from proxy.datapath.proxy_header import ProxyHeaders
+
+    return ProxyHeaders(settings)
 
 
 class Session:
@@ -124,8 +135,9 @@ class Session:
         """Who the client is, and what says which pod it goes to."""
         client = socket.socket(fileno=self._client)
         try:
-            if self._under.headers.accepts:
-                self._header = await self._under.headers.hear(client)
+            headers = self._under.headers
+            if headers is not None and headers.accepts:
+                self._header = await headers.hear(client)
             if self._under.key_of is not None:
                 source = self._header.source if self._header is not None else None
                 self._key = await self._under.key_of(client, source)
@@ -164,7 +176,7 @@ class Session:
 
     def _take(self) -> bool:
         """Take the next endpoint; whether there is one with room."""
-        under, deadline = self._under, self._deadline
+        under, deadline, headers = self._under, self._deadline, self._under.headers
         left_s = deadline - under.clock.now()
         if left_s <= WORTH_TRYING_S:
             raise NoEndpoint("none was known in time")
@@ -186,7 +198,7 @@ class Session:
             connect_within_s=min(under.connect_timeout_s, left_s),
             retry_before=deadline,
             owner=endpoint,
-            prefix=under.headers.for_pod(self._client, self._header),
+            prefix=headers.for_pod(self._client, self._header) if headers is not None else b"",
         )
         self._client = -1
         return True

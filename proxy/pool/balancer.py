@@ -8,24 +8,26 @@ from typing import Any
 from proxy.config import PREFIX, Balancer, HashKey, ServiceSettings
 from proxy.config.values import nearest
 from proxy.errors import Fault, SettingsError
-from proxy.policy.pickers import PICKERS, Factory
-from proxy.policy.pickers.maglev import Maglev
-from proxy.pool.watched import Watch
+from proxy.policy.pickers import PICKERS, Factory, algorithm
 
 
 def factory_of(settings: ServiceSettings) -> Factory:
     """What makes the pickers of this service. Raises SettingsError when its own one cannot be had."""
     if settings.balancer == Balancer.MAGLEV:
+        from proxy.policy.pickers.maglev import Maglev
+
         # One key for all connections: a bound would spread what is meant to stick.
         bound = 0.0 if settings.hash_key is HashKey.POD else settings.hash_balance_factor
         return partial(Maglev, bound=bound)
     if settings.balancer in PICKERS:
-        return PICKERS[settings.balancer]
+        return algorithm(settings.balancer)
     try:
         factory = _imported(settings.balancer)
     except ValueError as problem:
         fault = Fault(f"{PREFIX}{settings.prefix}BALANCER", settings.balancer, str(problem))
         raise SettingsError([fault]) from problem.__cause__
+    from proxy.pool.watched import Watch
+
     return Watch(factory, settings.name, settings.balancer)
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from random import Random
 
 from proxy.clock import SystemClock
+from proxy.config import hashes
 from proxy.datapath.engines import with_spares
 from proxy.datapath.hash_key import make_key_of
 from proxy.datapath.listener import SharedSlots, Slots
@@ -203,7 +204,8 @@ class Scene:
         await over.wait()
 
     def _sessions(self, slots: Slots) -> Sessions:
-        key_of = make_key_of(self.settings, "this-pod", self._clock)
+        hashing = hashes(self.settings.balancer)
+        key_of = make_key_of(self.settings, "this-pod", self._clock) if hashing else None
         return Sessions(self.settings, self.pool, self.relay, slots, self.queue, self._clock, key_of)
 
     async def ask(self, question: bytes = b"hello") -> bytes:

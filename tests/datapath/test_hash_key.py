@@ -8,8 +8,7 @@ from ssl import TLSVersion
 
 import pytest
 
-from proxy.clock import SystemClock
-from proxy.config import Balancer, ServiceSettings
+from proxy.config import Balancer, ServiceSettings, hashes
 from proxy.datapath.hash_key import PEEK_MOST, KeyOf, make_key_of
 from proxy.errors import ClientReset
 from tests.datapath.peers import Peer, listening, no_socket_lost, stall
@@ -53,11 +52,8 @@ def listening_at_2(**settings: str) -> ServiceSettings:
 
 def hashing(hash_key: str, pod: str = "this-pod", clock: Naps | None = None, **settings: str) -> KeyOf:
     """The key function of a service whose balancer hashes."""
-    key_of = make_key_of(
-        listening_at_2(BALANCER="maglev", HASH_KEY=hash_key, **settings), pod, clock or Naps()
-    )
-    assert key_of is not None
-    return key_of
+    maglev = listening_at_2(BALANCER="maglev", HASH_KEY=hash_key, **settings)
+    return make_key_of(maglev, pod, clock or Naps())
 
 
 @contextmanager
@@ -83,12 +79,12 @@ async def key_at(ip: str, key_of: KeyOf, said: bytes = b"") -> int:
 @pytest.mark.parametrize("balancer", [each for each in Balancer if each is not Balancer.MAGLEV])
 def test_only_who_hashes_asks(balancer: str) -> None:
     """For all other balancers there is no key to be found out."""
-    assert make_key_of(listening_at_2(BALANCER=balancer), "this-pod", SystemClock()) is None
+    assert not hashes(balancer)
 
 
 def test_a_picker_of_ones_own_may_hash() -> None:
     """It gets a key as well."""
-    assert make_key_of(listening_at_2(BALANCER="my.pickers:make"), "this-pod", SystemClock()) is not None
+    assert hashes("my.pickers:make")
 
 
 def test_client() -> None:

@@ -8,7 +8,7 @@ import pytest
 from proxy.config import Balancer, from_env
 from proxy.errors import SettingsError
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import PICKERS, PickInfo
+from proxy.policy.pickers import PickInfo, algorithm
 from proxy.pool.balancer import factory_of
 from tests.support import service_settings
 from tests.support.fleet import fleet
@@ -29,7 +29,7 @@ MODULES = {
 @pytest.mark.parametrize("name", Balancer)
 def test_each_of_ours(name: Balancer) -> None:
     """Every word has its algorithm."""
-    kind = PICKERS[name]
+    kind = algorithm(name)
     assert isinstance(kind, type)
     assert isinstance(
         factory_of(service_settings(TARGET="web:80", BALANCER=name))(fleet(3), Random(7), None), kind

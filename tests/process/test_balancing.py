@@ -56,6 +56,20 @@ def test_held_connections_are_even(balancer: str, within: float) -> None:
     run(story())
 
 
+def test_the_same_client_the_same_pod() -> None:
+    """With maglev, by its address; another client may have another pod."""
+
+    async def story() -> None:
+        async with pods(5) as some, running(TARGET=static(some), BALANCER="maglev") as proxy:
+            clients = [f"127.0.0.{number}" for number in range(2, 22)]
+            first, again = [[await ask_once(proxy.address, each) for each in clients] for _ in range(2)]
+
+            assert first == again
+            assert len(set(first)) > 1
+
+    run(story())
+
+
 def test_one_of_six_addresses_refuses() -> None:
     """Even with health checks and ejection off, not one of 1,000 connections fails."""
 

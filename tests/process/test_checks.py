@@ -1,8 +1,6 @@
 """Health checks through the whole process: each kind finds the pod that is not well; FLEET is asked for."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -94,11 +92,3 @@ def test_the_fleet_is_asked_for() -> None:
                 await eventually(asked)
 
     run(story())
-
-
-def test_what_is_not_used_is_not_loaded() -> None:
-    """h2 costs memory in every pod: it is there for HEALTH_CHECK=grpc alone."""
-    code = "import sys, proxy.app; print(*({'h2', 'proxy.controlpath.check_http'} & sys.modules.keys()))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert printed.stdout.strip() == ""

@@ -83,9 +83,10 @@ class Connection:
             await self.writer.wait_closed()
 
 
-async def connect(address: tuple[str, int]) -> Connection:
+async def connect(address: tuple[str, int], source: str | None = None) -> Connection:
     """A connection that a pod has greeted; ConnectionError when none did."""
-    reader, writer = await asyncio.open_connection(*address)
+    local = (source, 0) if source is not None else None
+    reader, writer = await asyncio.open_connection(*address, local_addr=local)
     greeting = await reader.readline()
     if not greeting.endswith(b"\n"):
         writer.close()
@@ -93,9 +94,9 @@ async def connect(address: tuple[str, int]) -> Connection:
     return Connection(reader, writer, greeting.decode().strip())
 
 
-async def ask_once(address: tuple[str, int]) -> str:
+async def ask_once(address: tuple[str, int], source: str | None = None) -> str:
     """Connect, have one message echoed, close: the ip of the pod that served."""
-    connection = await connect(address)
+    connection = await connect(address, source)
     try:
         if await connection.echo(b"ping") != b"ping":
             raise ConnectionError("a wrong echo")

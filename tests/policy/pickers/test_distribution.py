@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.config import Balancer
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import PICKERS, Picker
+from proxy.policy.pickers import PICKERS, Picker, algorithm
 from tests.support.fleet import fleet
 from tests.support.traffic import SHARING, Held, hold, picked, picks
 
@@ -30,7 +30,7 @@ def test_every_setting_has_a_picker() -> None:
 def test_short_connections(name: str, count: int) -> None:
     """Of 100,000 connections to equal endpoints each gets its share, give or take a fifth."""
     endpoints, rng = fleet(count), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 100_000, rng)
+    counts = picks(algorithm(name)(endpoints, rng, None), 100_000, rng)
 
     fair = 100_000 / count
     assert set(counts) == set(endpoints)
@@ -42,7 +42,7 @@ def test_short_connections(name: str, count: int) -> None:
 def test_short_connections_to_a_thousand(name: str) -> None:
     """However few there are for each endpoint of a large service, nobody gets twice its share or half."""
     endpoints, rng = fleet(1_000), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 50_000, rng)
+    counts = picks(algorithm(name)(endpoints, rng, None), 50_000, rng)
 
     assert min(counts[each] for each in endpoints) > 50 / 2
     assert max(counts.values()) < 2 * 50
@@ -54,7 +54,7 @@ def test_short_connections_to_a_thousand(name: str) -> None:
 def test_held_connections(name: str, count: int, each: int) -> None:
     """With so many connections open per endpoint at any time, no endpoint ever holds twice its share."""
     endpoints, rng = fleet(count), Random(7)
-    picker, held = PICKERS[name](endpoints, rng, None), Held(each * count)
+    picker, held = algorithm(name)(endpoints, rng, None), Held(each * count)
     peak = max(held.connect(picker, rng).in_flight for _ in range(5 * each * count // 4))
 
     assert peak < 2 * each
@@ -71,7 +71,7 @@ def test_held_connections(name: str, count: int, each: int) -> None:
 def test_three_hundred_on_ten(name: str, within: float, seed: int) -> None:
     """How even 300 connections on 10 pods are: the numbers of the README."""
     endpoints, rng = fleet(10), Random(seed)
-    counts = hold(PICKERS[name](endpoints, rng, None), endpoints, 300, rng)
+    counts = hold(algorithm(name)(endpoints, rng, None), endpoints, 300, rng)
 
     assert sum(counts) == 300
     assert 30 * (1 - within) <= min(counts) <= max(counts) <= 30 * (1 + within)
@@ -84,10 +84,10 @@ def test_rolling_restart(name: str, open_at_once: int) -> None:
     """Every pod of a Deployment is replaced, one by one, under load: no new pod gets twice its share."""
     size, per_step = 20, 500
     pods, rng, held = fleet(4 * size), Random(7), Held(open_at_once)
-    picker = PICKERS[name](pods[:size], rng, None)
+    picker = algorithm(name)(pods[:size], rng, None)
     got: Counter[Endpoint] = Counter()
     for step in range(1, 3 * size + 1):
-        picker = PICKERS[name](pods[step : step + size], rng, picker)
+        picker = algorithm(name)(pods[step : step + size], rng, picker)
         for _ in range(per_step):
             got[held.connect(picker, rng)] += 1
 
@@ -105,7 +105,7 @@ def test_churn_with_every_pick(name: str) -> None:
     counts: Counter[Endpoint] = Counter()
     for step in range(10_000):
         listed = [*stable, flapping] if step % 2 else list(reversed(stable))
-        picker = PICKERS[name](listed, rng, picker)
+        picker = algorithm(name)(listed, rng, picker)
         counts += picks(picker, 1, rng)
 
     assert max(counts.values()) < 2 * 1_000
@@ -119,7 +119,7 @@ def test_replaced_with_every_pick(name: str) -> None:
     picker: Picker | None = None
     counts: Counter[Endpoint] = Counter()
     for newcomer in newcomers:
-        picker = PICKERS[name]([newcomer, *stable], rng, picker)
+        picker = algorithm(name)([newcomer, *stable], rng, picker)
         counts += picks(picker, 1, rng)
 
     assert max(counts[each] for each in stable) < 2 * 500
@@ -141,7 +141,7 @@ def test_tried_endpoints_are_left_out(name: str, pods: list[tuple[int, bool]], s
         endpoint.in_flight = busy
     tried = [endpoint for endpoint, (_, was_tried) in zip(endpoints, pods, strict=True) if was_tried]
     left = set(endpoints) - set(tried)
-    picker = PICKERS[name](endpoints, rng, None)
+    picker = algorithm(name)(endpoints, rng, None)
 
     for _ in range(len(pods) + 1):
         found = picked(picker, rng, tried)
@@ -152,7 +152,7 @@ def test_tried_endpoints_are_left_out(name: str, pods: list[tuple[int, bool]], s
 def test_a_session_can_try_them_all(name: str) -> None:
     """One after the other, each endpoint once, then none."""
     endpoints, rng = fleet(7), Random(7)
-    picker = PICKERS[name](endpoints, rng, None)
+    picker = algorithm(name)(endpoints, rng, None)
     tried: list[Endpoint] = []
     while found := picked(picker, rng, tried):
         tried.append(found)
@@ -167,7 +167,7 @@ def test_foreign_endpoints_in_tried(name: str) -> None:
     endpoints, rng = fleet(2), Random(7)
     gone = fleet(5)
 
-    assert set(picks(PICKERS[name](endpoints, rng, None), 100, rng, gone)) == set(endpoints)
+    assert set(picks(algorithm(name)(endpoints, rng, None), 100, rng, gone)) == set(endpoints)
 
 
 @quick_to_make
@@ -177,7 +177,7 @@ def test_many_sidecars_do_not_start_alike(name: str) -> None:
     firsts = Counter[Endpoint]()
     for seed in range(1_000):
         rng = Random(seed)
-        firsts += picks(PICKERS[name](endpoints, rng, None), 1, rng)
+        firsts += picks(algorithm(name)(endpoints, rng, None), 1, rng)
 
     assert max(firsts.values()) < 2 * 100
     assert min(firsts.values()) > 100 / 2
@@ -192,7 +192,7 @@ def test_a_dozen_sidecars(name: str, day: int) -> None:
     """
     endpoints = fleet(10)
     rngs = [Random(100 * day + number) for number in range(12)]
-    firsts = {picked(PICKERS[name](endpoints, rng, None), rng) for rng in rngs}
+    firsts = {picked(algorithm(name)(endpoints, rng, None), rng) for rng in rngs}
 
     assert len(firsts) == 1 if name == "ordered" else len(firsts) >= 5
 
@@ -202,7 +202,7 @@ def test_snapshot_is_its_own(name: str) -> None:
     """Whoever made the list may change it afterwards: the picker still knows what it was given."""
     endpoints, rng = fleet(3), Random(7)
     given = list(endpoints)
-    picker = PICKERS[name](given, rng, None)
+    picker = algorithm(name)(given, rng, None)
     given.clear()
 
     assert set(picks(picker, 100, rng)) == set(endpoints)

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import PICKERS
+from proxy.policy.pickers import algorithm
 from proxy.policy.slow_start import LEAST
 from proxy.pool.tiers import Tiers
 from tests.support.fleet import fleet
@@ -23,7 +23,7 @@ class Cold:
         self.endpoints = fleet(8)
         for endpoint in self.endpoints:
             endpoint.latency.observe(0.05, 0.0)
-        self.tiers = Tiers(PICKERS[name], 0.0, self.rng)
+        self.tiers = Tiers(algorithm(name), 0.0, self.rng)
         self.held = Held(held)
         self.tiers.publish(self.endpoints, frozenset())
         self.connect(500)
@@ -87,7 +87,7 @@ def test_each_priority_by_itself() -> None:
     for number, endpoint in enumerate(endpoints):
         endpoint.priority = number // 8
         endpoint.ramp = LEAST if 0 < number < 8 else 1.0
-    tiers = Tiers(PICKERS["random"], 0.0, rng)
+    tiers = Tiers(algorithm("random"), 0.0, rng)
     tiers.publish(endpoints, frozenset())
     got = [picked(tiers.pickers[0], rng) for _ in range(2_000)]
 

@@ -9,7 +9,7 @@ import pytest
 from proxy.policy import slow_start
 from proxy.policy.endpoint import Endpoint
 from proxy.policy.load import PeakEwma
-from proxy.policy.pickers import PICKERS, Picker
+from proxy.policy.pickers import Picker, algorithm
 from proxy.policy.pickers.ration import BURST
 from tests.policy.pickers.weighing import shares
 from tests.support.fleet import fleet
@@ -40,7 +40,7 @@ class Service:
             self.connect()
 
     def publish(self, count: int) -> None:
-        self.picker = PICKERS[self.name](self.endpoints[:count], self.rng, self.picker)
+        self.picker = algorithm(self.name)(self.endpoints[:count], self.rng, self.picker)
 
     def connect(self, *, ends_at_once: Collection[Endpoint] = ()) -> bool:
         """Whether the newcomer gets the next connection, which stays open unless it is to one of those."""

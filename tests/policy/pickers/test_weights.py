@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from proxy.policy.endpoint import Endpoint
-from proxy.policy.pickers import PICKERS, Picker
+from proxy.policy.pickers import PICKERS, Picker, algorithm
 from tests.policy.pickers.weighing import by_weight, shares, weigh, weighted
 from tests.support.fleet import fleet
 from tests.support.traffic import SHARING, hold, picked, picks
@@ -21,7 +21,7 @@ quick_to_make = pytest.mark.parametrize("name", [name for name in SHARING if nam
 def test_short_connections(name: str, weights: tuple[float, ...]) -> None:
     """Each endpoint gets its part of short connections, give or take a twentieth."""
     endpoints, rng = weighted(*weights), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 60_000, rng)
+    counts = picks(algorithm(name)(endpoints, rng, None), 60_000, rng)
 
     assert [counts[each] for each in endpoints] == pytest.approx(shares(endpoints, 60_000), rel=0.05)
 
@@ -32,7 +32,7 @@ def test_short_connections(name: str, weights: tuple[float, ...]) -> None:
 def test_short_connections_to_many(name: str, count: int) -> None:
     """The light third, the middle and the heavy third of a large service get their parts."""
     endpoints, rng = weighted(1, 2, 3, count=count), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 10_000, rng)
+    counts = picks(algorithm(name)(endpoints, rng, None), 10_000, rng)
 
     fair = dict(zip(endpoints, shares(endpoints, 10_000), strict=True))
     assert by_weight(endpoints, counts) == pytest.approx(by_weight(endpoints, fair), rel=0.05)
@@ -47,7 +47,7 @@ def test_short_connections_to_many(name: str, count: int) -> None:
 def test_three_hundred_on_ten(name: str, within: float, seed: int) -> None:
     """How many connections too many or too few a pod holds, of 300 on 10 pods of weights 1, 2 and 3."""
     endpoints, rng = weighted(1, 2, 3, count=10), Random(seed)
-    counts = hold(PICKERS[name](endpoints, rng, None), endpoints, 300, rng)
+    counts = hold(algorithm(name)(endpoints, rng, None), endpoints, 300, rng)
 
     assert counts == pytest.approx(shares(endpoints, 300), abs=within)
 
@@ -56,7 +56,7 @@ def test_three_hundred_on_ten(name: str, within: float, seed: int) -> None:
 def test_one_to_a_thousand(name: str) -> None:
     """The lightest endpoint is not forgotten, nor taken for one like any."""
     endpoints, rng = weighted(1_000, 1), Random(7)
-    counts = picks(PICKERS[name](endpoints, rng, None), 30_000, rng)
+    counts = picks(algorithm(name)(endpoints, rng, None), 30_000, rng)
 
     assert 15 < counts[endpoints[1]] < 60
 
@@ -70,7 +70,7 @@ def test_retries(name: str, weights: tuple[float, ...]) -> None:
         pytest.skip("the others have some sixteen slots each: those before them decide, not the weights")
     endpoints, rng = weighted(*weights), Random(7)
     tried, left = endpoints[:1], endpoints[1:]
-    counts = picks(PICKERS[name](endpoints, rng, None), 20_000, rng, tried)
+    counts = picks(algorithm(name)(endpoints, rng, None), 20_000, rng, tried)
 
     # With maglev the slots of the one tried go to their neighbours, whoever these happen to be.
     within = 0.1 if name == "maglev" else 0.05
@@ -81,7 +81,7 @@ def test_retries(name: str, weights: tuple[float, ...]) -> None:
 def test_a_session_can_try_them_all(name: str) -> None:
     """One after the other, each endpoint once, then none; and afterwards all are there again."""
     endpoints, rng = weighted(100, 10, 1, count=7), Random(7)
-    picker = PICKERS[name](endpoints, rng, None)
+    picker = algorithm(name)(endpoints, rng, None)
     for _ in range(20):
         tried: list[Endpoint] = []
         while endpoint := picked(picker, rng, tried):
@@ -95,14 +95,14 @@ def test_a_session_can_try_them_all(name: str) -> None:
 def test_a_change_of_weights(name: str) -> None:
     """New weights hold from the next snapshot on, or a second later; the one in use keeps those it knows."""
     endpoints, rng = weighted(1, 2, 3), Random(7)
-    before = PICKERS[name](endpoints, rng, None)
+    before = algorithm(name)(endpoints, rng, None)
     old = shares(endpoints, 15_000)
     weigh(endpoints, [3, 2, 1])
     new = shares(endpoints, 15_000)
 
     counts = picks(before, 15_000, rng)
     assert [counts[each] for each in endpoints] == pytest.approx(old, rel=0.05)
-    counts = picks(PICKERS[name](endpoints, rng, before), 15_000, rng, now=1.0)
+    counts = picks(algorithm(name)(endpoints, rng, before), 15_000, rng, now=1.0)
     assert [counts[each] for each in endpoints] == pytest.approx(new, rel=0.05)
 
 
@@ -122,7 +122,7 @@ def test_busy_for_its_weight(name: str, most: float, load: list[int], gets: str)
     endpoints, rng = weighted(3, 1), Random(7)
     for endpoint, in_flight in zip(endpoints, load, strict=True):
         endpoint.in_flight = in_flight
-    firsts = Counter(picked(PICKERS[name](endpoints, rng, None), rng) for _ in range(4_000))
+    firsts = Counter(picked(algorithm(name)(endpoints, rng, None), rng) for _ in range(4_000))
 
     want = {"share": 0.25, "most": most, "none": 0.0}[gets]
     assert firsts[endpoints[1]] / 4_000 == pytest.approx(want, abs=0.02)
@@ -133,7 +133,7 @@ def test_rounding_makes_nobody_busier(name: str, heavy: float) -> None:
     """Three connections on a pod of weight 1.8 are as many as one on 0.6, though they are fewer as floats."""
     endpoints, rng = weighted(3, 1, 1), Random(7)
     endpoints[0].in_flight = 3
-    firsts = Counter(picked(PICKERS[name](endpoints, rng, None), rng) for _ in range(4_000))
+    firsts = Counter(picked(algorithm(name)(endpoints, rng, None), rng) for _ in range(4_000))
 
     assert 3 / endpoints[0].weight < 1 / endpoints[1].weight
     assert firsts[endpoints[0]] / 4_000 == pytest.approx(heavy, abs=0.02)
@@ -144,9 +144,9 @@ def test_busy_for_the_weight_it_had(name: str) -> None:
     """How busy an endpoint is, too, is judged by the weights of the snapshot."""
     endpoints, rng = weighted(3, 1), Random(7)
     endpoints[0].in_flight, endpoints[1].in_flight = 9, 4
-    before = PICKERS[name](endpoints, rng, None)
+    before = algorithm(name)(endpoints, rng, None)
     weigh(endpoints, [1, 3])
-    after = PICKERS[name](endpoints, rng, None)
+    after = algorithm(name)(endpoints, rng, None)
 
     assert set(picks(before, 100, rng)) == {endpoints[0]}
     assert picks(after, 1_000, rng)[endpoints[1]] >= 750
@@ -160,9 +160,9 @@ def test_equal_weights_change_nothing(name: str, weight: float) -> None:
 
     def some_picks() -> list[Endpoint | None]:
         rng = Random(7)
-        picker = PICKERS[name](endpoints, rng, None)
+        picker = algorithm(name)(endpoints, rng, None)
         first = [picked(picker, rng) for _ in range(100)]
-        picker = PICKERS[name](endpoints[1:], rng, picker)
+        picker = algorithm(name)(endpoints[1:], rng, picker)
         return first + [picked(picker, rng, endpoints[step % 7 :][:2]) for step in range(100)]
 
     without = some_picks()
@@ -180,7 +180,7 @@ def test_first_connections_of_many_sidecars(name: str, weights: tuple[float, ...
     firsts: Counter[Endpoint] = Counter()
     for seed in range(4_000):
         rng = Random(seed)
-        firsts += picks(PICKERS[name](endpoints, rng, None), 1, rng)
+        firsts += picks(algorithm(name)(endpoints, rng, None), 1, rng)
 
     assert [firsts[each] for each in endpoints] == pytest.approx(shares(endpoints, 4_000), rel=0.1)
 
@@ -194,7 +194,7 @@ def test_replaced_with_every_pick(name: str, weight: float) -> None:
     counts: Counter[Endpoint] = Counter()
     for newcomer in newcomers:
         newcomer.weight = weight
-        picker = PICKERS[name]([newcomer, *stable], rng, picker)
+        picker = algorithm(name)([newcomer, *stable], rng, picker)
         counts += picks(picker, 1, rng)
 
     fair = 5_000 / (9 + weight)
