@@ -15,7 +15,8 @@ FROM ${BUILD_IMAGE} AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
+    PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
 # `make lock` writes these two; a package that is not what it was then is refused.
@@ -37,23 +38,27 @@ RUN /tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /
 FROM ${PYTHON_IMAGE}
 USER 0
 COPY --from=build /headway /headway
-# No installer stays. What gets imported is compiled, the standard library included: on a read-only root every
-# start would compile it again, and take twice as long; compiling all of it would cost 8 MB.
+# Without docstrings and asserts a sidecar takes 1.5 MiB less.
+ENV PYTHONOPTIMIZE=2
+# No installer stays. Headway and what it imports are compiled, the standard library included: on a read-only root
+# every start would compile it again, and take twice as long; compiling all of it would cost 8 MB.
 RUN ["/headway/bin/python", "-c", "\
-import glob, os, shutil, sys; \
+import compileall, glob, os, shutil, sys; \
 found = [each for what in ('ensurepip', '*-packages/pip', '*-packages/pip-*') \
     for each in glob.glob(f'{sys.base_prefix}/lib/python3*/{what}')]; \
 [shutil.rmtree(each) for each in found]; \
 [os.remove(each) for each in glob.glob(f'{sys.base_prefix}/bin/pip*')]; \
 import proxy.app, proxy.cli, proxy.datapath.relay_native, proxy.demo, proxy.doctor; \
 import rich.console, typer.rich_utils; \
+compileall.compile_dir(proxy.__path__[0], quiet=1); \
 proxy.cli.commands(['check', '--help'])"]
 
 ENV PATH=/headway/bin:/usr/local/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1
 # Any other uid does as well: nothing is written, and nothing belongs to anyone.
 USER 65532:65532
 EXPOSE 9902
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["python", "-IS", "/headway/healthcheck.py"]
+# -I ignores PYTHONOPTIMIZE, so -OO says it again.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["python", "-OOIS", "/headway/healthcheck.py"]
 ENTRYPOINT ["python", "-m", "proxy"]
 
 ARG VERSION=unknown

@@ -11,9 +11,19 @@ from proxy.errors import SettingsError
 from proxy.injector.command import injector
 
 FAILED, WRONG_USE = 1, 2
+# Help is a string of its own: the image's Python leaves docstrings out (PYTHONOPTIMIZE).
 CLASSIC = """A plain container, for clusters before 1.29. Lost then: the application does not wait for the
 sidecar, init containers cannot use it, both get the signal to end at the same time, a Job does not end by
 itself (POST /quit ends the sidecar), and `kubectl logs` shows the sidecar's unless told otherwise."""
+INJECT = """Put the sidecar into Kubernetes manifests: `headway inject -f app.yaml --target orders:8080`.
+
+Pods with an annotation `headway.dev/target: orders:8080` get it; further ones
+such as `headway.dev/connect-timeout: 500ms` are settings of their own. With
+--target all others get it too, except those with `headway.dev/inject: "false"`.
+
+The rest of the file stays as it is. A second run changes nothing, one with
+other options replaces the sidecar. What would not work is left out, with all
+reasons, and the exit status is 2."""
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -34,26 +44,26 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@commands.callback()
+@commands.callback(
+    help="A sidecar that balances an application's connections over the pods of a headless Service."
+)
 def headway(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    """A sidecar that balances an application's connections over the pods of a headless Service."""
+    """Options without a command."""
 
 
-@commands.command()
+@commands.command(help="Run the proxy, as HEADWAY_* variables tell it to. The same as `python -m proxy`.")
 def run() -> None:
-    """Run the proxy, as HEADWAY_* variables tell it to. The same as `python -m proxy`."""
     from proxy import app
 
     raise typer.Exit(app.main())
 
 
-@commands.command()
+@commands.command(help="Show the effective settings and where each came from; end with 2 if any is wrong.")
 def check() -> None:
-    """Show the effective settings and where each came from; end with 2 if any is wrong."""
     from proxy.datapath import engines
     from proxy.pool import balancer
 
@@ -68,20 +78,24 @@ def check() -> None:
         print(f"headway: {said}", file=sys.stderr)
 
 
-@commands.command()
+@commands.command(
+    help="Play a headless Service on this machine: a pod crashes, pods leave and join, DNS fails."
+)
 def demo(
     pods: Annotated[int, typer.Option(help="How many pods there are at first.")] = 6,
     seconds: Annotated[float, typer.Option(help="How long the story takes.")] = 15.0,
     balancer: Annotated[Balancer, typer.Option(help="How pods are chosen.")] = Balancer.P2C,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Play a headless Service on this machine: a pod crashes, pods leave and join, DNS fails."""
     from proxy.demo import run as play
 
     raise typer.Exit(play(pods, seconds, balancer.value, as_json))
 
 
-@commands.command()
+@commands.command(
+    help="Look at the pod's settings, DNS and pods; say what is wrong, each with its fix, and end with 1"
+    " then."
+)
 def doctor(
     watch: Annotated[
         int,
@@ -89,7 +103,6 @@ def doctor(
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Look at the pod's settings, DNS and pods; say what is wrong, each with its fix, and end with 1 then."""
     from proxy import doctor as examination
 
     try:
@@ -112,9 +125,8 @@ ADMIN = typer.Option(
 )
 
 
-@commands.command()
+@commands.command(help="Show the endpoints of the sidecar that runs here.")
 def endpoints(admin: Annotated[Any, ADMIN] = "127.0.0.1:9901") -> None:
-    """Show the endpoints of the sidecar that runs here."""
     from proxy import show
 
     try:
@@ -123,12 +135,11 @@ def endpoints(admin: Annotated[Any, ADMIN] = "127.0.0.1:9901") -> None:
         raise _end(str(error), FAILED) from None
 
 
-@commands.command()
+@commands.command(help="Show why the last connections went where they went.")
 def why(
     admin: Annotated[Any, ADMIN] = "127.0.0.1:9901",
     most: Annotated[int, typer.Option("--last", min=1, max=100, help="How many connections.")] = 20,
 ) -> None:
-    """Show why the last connections went where they went."""
     from proxy import show
 
     try:
@@ -155,7 +166,7 @@ SET = typer.Option(
 )
 
 
-@commands.command()
+@commands.command(help=INJECT)
 def inject(
     files: Annotated[list[str] | None, FILES] = None,
     target: Annotated[str | None, TARGET] = None,
@@ -169,16 +180,6 @@ def inject(
     allow_host_network: Annotated[bool, ON_NODE] = False,
     diff: Annotated[bool, DIFF] = False,
 ) -> None:
-    """Put the sidecar into Kubernetes manifests: `headway inject -f app.yaml --target orders:8080`.
-
-    Pods with an annotation `headway.dev/target: orders:8080` get it; further ones
-    such as `headway.dev/connect-timeout: 500ms` are settings of their own. With
-    --target all others get it too, except those with `headway.dev/inject: "false"`.
-
-    The rest of the file stays as it is. A second run changes nothing, one with
-    other options replaces the sidecar. What would not work is left out, with all
-    reasons, and the exit status is 2.
-    """
     from proxy.inject import command
 
     raise typer.Exit(
@@ -200,15 +201,16 @@ def inject(
     )
 
 
-@commands.command()
+@commands.command(help="Take out of Kubernetes manifests what `headway inject` put in.")
 def uninject(files: Annotated[list[str] | None, FILES] = None, diff: Annotated[bool, DIFF] = False) -> None:
-    """Take out of Kubernetes manifests what `headway inject` put in."""
     from proxy.inject import command
 
     raise typer.Exit(command.uninject(files or ["-"], diff=diff))
 
 
-commands.command()(injector)
+commands.command(
+    help="Run the admission webhook that adds the sidecar to the pods of namespaces that ask for it."
+)(injector)
 
 
 def _end(message: str, status: int) -> typer.Exit:

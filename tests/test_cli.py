@@ -140,6 +140,25 @@ def test_help(headway: Headway, option: str) -> None:
     assert all(command in ended.out for command in ("run", "check", "demo", "endpoints", "--version"))
 
 
+HELP = """
+from typer.main import get_command
+from proxy.cli import commands
+for name in (None, *get_command(commands).commands):
+    commands([name, "--help"] if name else ["--help"], prog_name="headway", standalone_mode=False)
+"""
+
+
+@pytest.mark.slow
+def test_help_without_docstrings() -> None:
+    """It is all there where Python leaves them out, as in the image."""
+    whole, optimised = (
+        subprocess.check_output([sys.executable, *flags, "-c", HELP], text=True) for flags in ((), ("-OO",))
+    )
+
+    assert "Put the sidecar into Kubernetes manifests" in whole
+    assert optimised == whole
+
+
 # --- headway endpoints --------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ LAST_WORDS = 20  # of these, in a message
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # Children import the very package that runs here, whatever directory the demo was called from.
 HOME = Path(__file__).resolve().parents[2]
+# And as it is compiled: what the image has is for its PYTHONOPTIMIZE.
+OPTIMISED = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -40,6 +42,7 @@ class Child:
         """`python ARGUMENTS` with exactly this environment; output and errors go to `tail`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            *OPTIMISED,
             *arguments,
             env=dict(env or {}),
             cwd=HOME,

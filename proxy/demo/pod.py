@@ -89,7 +89,9 @@ class Pod:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(
+        description="One pod of the demo: it answers GET with its name, its address and the path."
+    )
     arguments.add_argument("--listen", required=True, metavar="IP:PORT")
     arguments.add_argument("--name", required=True)
     options = arguments.parse_args()

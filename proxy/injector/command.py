@@ -70,7 +70,7 @@ def injector(
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(help="How it is logged.")] = LogFormat.AUTO,
 ) -> None:
-    """Run the admission webhook that adds the sidecar to the pods of namespaces that ask for it."""
+    """Run the webhook until it is told to end. Raises typer.Exit."""
     # PID 1 ignores signals that nobody handles, and it takes a while until the loop does.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())

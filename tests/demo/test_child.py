@@ -59,6 +59,22 @@ def test_only_the_given_environment_reaches_a_child() -> None:
     asyncio.run(test())
 
 
+def test_a_child_is_optimised_as_the_demo_is() -> None:
+    """The image has compiled files of one kind only; with others each process would compile its own."""
+    code = """
+import asyncio
+from proxy.demo.child import Child
+async def tell() -> None:
+    child = await Child.start("child", "-c", "import sys; print(sys.flags.optimize)")
+    await child.wait()
+    print(*child.tail)
+asyncio.run(tell())"""
+
+    for flags, level in (([], "0"), (["-OO"], "2")):
+        told = subprocess.check_output([sys.executable, *flags, "-c", code], text=True, cwd=HOME)
+        assert told.strip() == level
+
+
 def test_no_orphans_when_the_demo_is_killed() -> None:
     """Even `kill -9` of the demo leaves no process behind."""
     code = (
