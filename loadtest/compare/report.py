@@ -34,7 +34,8 @@ round, with nobody else there. A value is the median of all turns. In brackets i
 within each turn, the median of those, and between what half of them lie. CPU is all that the proxy's
 processes took, kernel included; it varies with the machine from run to run, so the ratios say more than
 the values. In closed loops the proxy, the pods and the generator share the processors: a rate is what all
-three can do together. `loadtest/compare/configurations.py` has everyone's configuration.
+three can do together. `loadtest/compare/configurations.py` has everyone's configuration; Headway's Python
+runs without docstrings and asserts, as in its image.
 """
 
 
