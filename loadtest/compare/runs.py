@@ -157,18 +157,21 @@ async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Wind
 
 
 async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
-    """Others have no such work to do; they show what the machine alone brings about."""
-    if subject.environment is None:
-        await _plain(bench, workload, subject, window, into)
-        return
-    crowded = replace(subject, start=headway_start({**subject.environment, **stalls.ENVIRONMENT}))
-    async with stalls.crowded(bench.dns) as crowd, bench.running(crowded) as running:
+    """Others have no such work. Beside them a Headway without a load does it, on the same cores."""
+    environment = {**(subject.environment or {}), **stalls.ENVIRONMENT}
+    busy = replace(subject, start=headway_start(environment))
+    async with AsyncExitStack() as stack:
+        crowd = await stack.enter_async_context(stalls.crowded(bench.dns))
+        running = await stack.enter_async_context(bench.running(busy))
         assert running.sidecar is not None
-        async with stalls.scraped(running.sidecar) as took:
-            answers = crowd.answers
-            await _loaded(bench, workload, running, window, into)
-        into.notes |= {"answers": crowd.answers - answers, "pages": len(took)}
-        into.notes["longest_page_ms"] = max(took, default=0.0) * 1e3
+        took = await stack.enter_async_context(stalls.scraped(running.sidecar))
+        if subject.environment is None:
+            running = await stack.enter_async_context(bench.running(subject))
+        answers, pages = crowd.answers, len(took)
+        await _loaded(bench, workload, running, window, into)
+        if subject.environment is not None:
+            into.notes |= {"answers": crowd.answers - answers, "pages": len(took) - pages}
+            into.notes["longest_page_ms"] = max(took[pages:], default=0.0) * 1e3
 
 
 Alone = Callable[[Bench, Workload, Subject, Window, Run], Coroutine[Any, Any, None]]

@@ -65,7 +65,8 @@ def all_of(open_rate: float, idle: int) -> list[Workload]:
         Workload(
             "stalls",
             f"{SMALL_BESIDE_STALLS_PER_S:,.0f} requests a second over 32 kept connections, while Headway has "
-            "1,000 endpoints: DNS brings 250 new ones a second, /metrics is read twice a second",
+            "1,000 endpoints: DNS brings 250 new ones a second, /metrics is read twice a second. Beside the "
+            "others, another Headway has them",
             Load("open", 32, rate=SMALL_BESIDE_STALLS_PER_S),
             LATENCY,
             alone=True,
