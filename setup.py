@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("proxy/datapath/native")
-SOURCES = "_relay.pyx", "relay.c", "worker.c", "pair.c", "move.c", "age.c", "connect.c", "wheel.c"
+SOURCES = "_relay.pyx", "relay.c", "worker.c", "wait.c", "pair.c", "move.c", "age.c", "connect.c", "wheel.c"
 
 setup(
     ext_modules=[

@@ -192,7 +192,7 @@ def _table(heads: Sequence[str], rows: Iterator[list[str]]) -> str:
 
 
 def json(of: Comparison) -> bytes:
-    text = msgspec.json.encode(
+    return msgspec.json.encode(
         {
             "origin": of.origin,
             "plan": of.plan,
@@ -203,7 +203,6 @@ def json(of: Comparison) -> bytes:
             "runs": of.results.runs,
         }
     )
-    return msgspec.json.format(text, indent=1)
 
 
 def _summaries(of: Comparison) -> list[dict[str, object]]:

@@ -61,7 +61,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_threads: Annotated[int, Setting(count(1, 16), "1", "threads of the native relay")]
     relay_spin: Annotated[
         bool,
-        Setting(values.flag, "false", "busy threads look for 20 µs before they sleep: more rate, more CPU"),
+        Setting(
+            values.flag,
+            "false",
+            "busy threads that nobody preempts look for 20 µs before they sleep: more CPU, less delay",
+        ),
     ]
     telemetry_listen: Annotated[
         Listen | None,

@@ -46,3 +46,8 @@ def test_sessions_sanitized(built: dict[str, Path], sanitizer: str, sessions: in
 def test_timer_wheel_sanitized(built: dict[str, Path]) -> None:
     """A year of timers: none is late, none is looked at often, and the wheel is never turned for nobody."""
     assert "no timer late" in run(built["address"] / "wheel_check")
+
+
+def test_spinning_sanitized(built: dict[str, Path]) -> None:
+    """With RELAY_SPIN a thread asks again and again only where events are near and nobody else wants to run."""
+    assert "in nobody's way" in run(built["address"] / "wait_check")

@@ -15,7 +15,6 @@ enum {
     BUFFER_SIZE = 128 << 10,
     EVENTS = 128, /* taken from the kernel at once */
     TURNS = 4,    /* buffers moved in one direction before others have their turn */
-    SPIN_NS = 20000,
 };
 
 /* One socket of a pair. */
@@ -99,6 +98,9 @@ struct worker {
     uint64_t now;           /* as of this turn */
     uint64_t luck;
     uint64_t usual_wait_ns; /* for events, lately */
+    uint64_t look_at;       /* again, whether it has its processor to itself */
+    long preempted;         /* so many times, by the last look */
+    bool alone;
     struct link pairs;      /* all that it has */
     struct link ready;      /* those that have something to do */
     struct chain news;      /* of this turn */
@@ -127,6 +129,9 @@ void pair_release(struct pair *pair);
 struct worker *worker_new(struct mailbox *outbox, int outbox_bell, int number, bool spin); /* NULL: errno says why */
 void worker_free(struct worker *worker); /* once its thread has ended */
 void worker_queue(struct worker *worker, struct pair *pair); /* let it have its turn */
+
+/* wait.c */
+int wait_for_events(struct worker *worker); /* how many there are in worker->events */
 
 /* connect.c */
 int connect_begin(struct pair *pair); /* 0, or an errno */

@@ -35,60 +35,6 @@ void worker_queue(struct worker *worker, struct pair *pair)
     link_append(&worker->ready, &pair->ready);
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------------- */
-
-/* How long it may sleep, for epoll_wait(). */
-static int sleep_ms(const struct worker *worker)
-{
-    uint64_t next = link_alone(&worker->pairs) ? UINT64_MAX : wheel_next(&worker->wheel);
-    if (next == UINT64_MAX)
-        return -1;
-    uint64_t now = clock_ns();
-    uint64_t ms = next > now ? (next - now) / 1000000 + 1 : 0;
-    return ms < INT32_MAX ? (int)ms : INT32_MAX;
-}
-
-static int poll_events(struct worker *worker, int timeout_ms)
-{
-    int count = epoll_wait(worker->epoll, worker->events, EVENTS, timeout_ms);
-    return count < 0 ? 0 : count; /* EINTR */
-}
-
-/* Ask again and again for a while: cheaper than to sleep where the next event is near. */
-static int spin(struct worker *worker, uint64_t until)
-{
-    int count;
-    do
-        count = poll_events(worker, 0);
-    while (count == 0 && clock_ns() < until);
-    return count;
-}
-
-/* A wait as long as many spins counts as eight of them, so that a pause does not end the spinning for long. */
-static void learn_wait(struct worker *worker, uint64_t waited_ns)
-{
-    uint64_t most = 8 * SPIN_NS;
-    uint64_t sample = waited_ns < most ? waited_ns : most;
-    worker->usual_wait_ns = (7 * worker->usual_wait_ns + sample) / 8;
-}
-
-static int spin_or_sleep(struct worker *worker)
-{
-    uint64_t began = clock_ns();
-    int count = worker->usual_wait_ns < SPIN_NS ? spin(worker, began + SPIN_NS) : 0;
-    if (count == 0)
-        count = poll_events(worker, sleep_ms(worker));
-    learn_wait(worker, clock_ns() - began);
-    return count;
-}
-
-static int wait_for_events(struct worker *worker)
-{
-    if (!link_alone(&worker->ready))
-        return poll_events(worker, 0);
-    return worker->spin ? spin_or_sleep(worker) : poll_events(worker, sleep_ms(worker));
-}
-
 /* --- one turn ------------------------------------------------------------------------------------------------- */
 
 /* An edge that is forgotten does not come again: all of it is kept with the side. */
