@@ -23,9 +23,9 @@ from proxy.demo.child import DemoError
 from proxy.demo.dns import DnsServer
 from proxy.demo.ports import free_ports
 
-SETTLE_AT_MOST_S = 1.0  # for memory: what a start leaves behind is given back
+SETTLE_S = 1.0  # for memory: what a start leaves behind is given back
 GIB = 1 << 30
-FAILURES = (GeneratorError, ProgramError, DemoError, TimeoutError)  # of one run; the others go on
+FAILURES = (GeneratorError, ProgramError, DemoError, OSError)  # of one run; the others go on
 
 
 class Run(msgspec.Struct):
@@ -106,9 +106,12 @@ def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-async def _loaded(bench: Bench, workload: Workload, running: Running, window: Window, into: Run) -> None:
+async def _loaded(
+    bench: Bench, workload: Workload, running: Running, window: Window, into: Run, beside: Sequence[int] = ()
+) -> None:
+    """`beside`: processes that belong to the run as well."""
     ours, pods = running.pids(), bench.backends.pids()
-    others = Others([*ours, *pods])
+    others = Others([*ours, *pods, *beside])
     outcome, *streams = await asyncio.gather(
         bench.generator.run(workload.load, window, running.address, [*ours, *pods]),
         *(bench.generator.run(load, window, running.address) for load in workload.beside),
@@ -144,13 +147,12 @@ async def _plain(bench: Bench, workload: Workload, subject: Subject, window: Win
 
 async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
     connections = workload.load.connections
-    settle_s = min(SETTLE_AT_MOST_S, window.seconds)
     async with bench.running(subject) as running:
-        await asyncio.sleep(settle_s)
+        await asyncio.sleep(SETTLE_S)
         pids = running.pids()
         before = machine.resident_kib(pids)
         async with bench.generator.holding(connections, running.address):
-            await asyncio.sleep(settle_s)
+            await asyncio.sleep(SETTLE_S)
             grown = machine.resident_kib(pids) - before
     if pids:
         into.measures |= {"idle_mib": before / 1024, "kib_each": grown / connections}
@@ -159,19 +161,20 @@ async def _idle(bench: Bench, workload: Workload, subject: Subject, window: Wind
 async def _stalls(bench: Bench, workload: Workload, subject: Subject, window: Window, into: Run) -> None:
     """Others have no such work. Beside them a Headway without a load does it, on the same cores."""
     environment = {**(subject.environment or {}), **stalls.ENVIRONMENT}
-    busy = replace(subject, start=headway_start(environment))
+    headway = replace(subject, start=headway_start(environment))
     async with AsyncExitStack() as stack:
         crowd = await stack.enter_async_context(stalls.crowded(bench.dns))
-        running = await stack.enter_async_context(bench.running(busy))
-        assert running.sidecar is not None
-        took = await stack.enter_async_context(stalls.scraped(running.sidecar))
+        busy = await stack.enter_async_context(bench.running(headway))
+        assert busy.sidecar is not None
+        took = await stack.enter_async_context(stalls.scraped(busy.sidecar))
         if subject.environment is None:
             running = await stack.enter_async_context(bench.running(subject))
+            await _loaded(bench, workload, running, window, into, beside=busy.pids())
+            return
         answers, pages = crowd.answers, len(took)
-        await _loaded(bench, workload, running, window, into)
-        if subject.environment is not None:
-            into.notes |= {"answers": crowd.answers - answers, "pages": len(took) - pages}
-            into.notes["longest_page_ms"] = max(took[pages:], default=0.0) * 1e3
+        await _loaded(bench, workload, busy, window, into)
+        into.notes |= {"answers": crowd.answers - answers, "pages": len(took) - pages}
+        into.notes["longest_page_ms"] = max(took[pages:], default=0.0) * 1e3
 
 
 Alone = Callable[[Bench, Workload, Subject, Window, Run], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""What is compared: each proxy as a program of its own, started anew for each measurement."""
+"""What is compared: each proxy as a program of its own, started anew in each round."""
 
 import importlib.util
 import re
