@@ -21,7 +21,7 @@ from proxy.controlpath.fleet import make_fleet
 from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.datapath import engines
 from proxy.datapath.drain import Drain
-from proxy.datapath.listener import SharedSlots, Slots
+from proxy.datapath.slots import SharedSlots, Slots
 from proxy.errors import SettingsError, StartError
 from proxy.inherit import Inherited, take_over
 from proxy.limits import memory_limit, raise_descriptor_limit

@@ -149,9 +149,9 @@ def _unix(listen: Listen) -> socket.socket:
 
 
 def leads_to(socks: Iterable[socket.socket], address: Address) -> bool:
-    """Whether a connection to `address` would arrive at one of `socks`."""
+    """Whether a connection to `address` would arrive at one of `socks` that is still open."""
     for sock in socks:
-        if sock.family != socket.AF_UNIX:
+        if sock.fileno() >= 0 and sock.family != socket.AF_UNIX:
             ip, port = sock.getsockname()[:2]
             if port == address.port and (ip == address.ip or (ip in EVERY_IP and _is_here(address.ip))):
                 return True

@@ -145,12 +145,13 @@ _BY_ERRNO: dict[int, type[ConnectError]] = {
     errno.ENFILE: OutOfDescriptors,
     errno.ENOBUFS: OutOfDescriptors,
     errno.ENOMEM: OutOfDescriptors,
+    errno.ENOSPC: OutOfDescriptors,  # epoll_ctl(2): more than fs.epoll.max_user_watches
     errno.EADDRNOTAVAIL: OutOfPorts,
 }
 
 
 def connect_error(cause: OSError) -> ConnectError:
-    """The error that `cause`, raised by socket() or connect(), stands for."""
+    """The error that `cause`, raised by socket(), connect() or epoll_ctl(), stands for."""
     return _BY_ERRNO.get(cause.errno or 0, Unreachable)(cause.strerror or str(cause))
 
 

@@ -20,10 +20,11 @@ from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.controlpath.resolver import AresResolver
 from proxy.datapath import engines
 from proxy.datapath.connector import Connector
-from proxy.datapath.listener import Listener, SharedSlots, Slots
+from proxy.datapath.listener import Listener
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Relay, Timeouts
 from proxy.datapath.session import Sessions
+from proxy.datapath.slots import SharedSlots, Slots
 from proxy.datapath.sockets import Tuning, tune_listener
 from proxy.inherit import Inherited
 from proxy.model import Answer, EndReason

@@ -173,6 +173,16 @@ def test_what_leads_back(opened: Open, host: str, ip: str, leads: bool) -> None:
     assert not leads_to([sock], Address(ip, port_of(sock) + 1))
 
 
+def test_nothing_leads_to_a_socket_that_is_closed(opened: Open) -> None:
+    """One that was left to the next process, in a drain that still asks DNS."""
+    (sock,) = opened(Listen("127.0.0.1", 0))
+    address = Address("127.0.0.1", port_of(sock))
+    assert leads_to([sock], address)
+    sock.close()
+
+    assert not leads_to([sock], address)
+
+
 def test_nothing_leads_to_a_unix_socket(opened: Open, path: str) -> None:
     """A pod's address is never that of a file."""
     assert not leads_to(opened(Listen(path=path)), Address("127.0.0.1", 80))

@@ -30,12 +30,12 @@ HOW = """
 Everyone did the same work on one machine. In each of {rounds} rounds all proxies were started anew, each a
 process of its own, and then had {turns} turns of {seconds:g} s each, after {warm_up:g} s of warming up, the
 others idle meanwhile; the order was another one in each turn. "idle" and "stalls" were measured once a
-round, each proxy alone (beside the work that "stalls" names). A value is the median of all turns. In brackets is its ratio to {to}: taken
-within each turn, the median of those, and between what half of them lie. CPU is all that the proxy's
-processes took, kernel included; it varies with the machine from run to run, so the ratios say more than
-the values. In closed loops the proxy, the pods and the generator share the processors: a rate is what all
-three can do together. `loadtest/compare/configurations.py` has everyone's configuration; Headway's Python
-runs without docstrings and asserts, as in its image.
+round, each proxy alone (beside the work that "stalls" names). A value is the median of all turns. In
+brackets is its ratio to {to}: taken within each turn, the median of those, and between what half of them
+lie. CPU is all that the proxy's processes took, kernel included; it varies with the machine from run to
+run, so the ratios say more than the values. In closed loops the proxy, the pods and the generator share
+the processors: a rate is what all three can do together. `loadtest/compare/configurations.py` has
+everyone's configuration; Headway's Python runs without docstrings and asserts, as in its image.
 """
 
 

@@ -47,7 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             duration("1ms", "1h", zero="no wait"),
             "1s",
-            "after SIGTERM: it ends once no connection is open and none came for this long",
+            "after SIGTERM: it ends once no connection is open and none came for this long; "
+            "inherited sockets are left this long before DRAIN_TIMEOUT",
         ),
     ]
     relay: Annotated[

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from proxy.datapath.listener import Slots
+from proxy.datapath.slots import Slots
 from proxy.model import Clock
 
 log = logging.getLogger("headway")

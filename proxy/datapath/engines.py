@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from proxy.config import PREFIX, RelayKind, ServiceSettings, Settings
 from proxy.datapath.connector import Connector
-from proxy.datapath.listener import Accept, SharedSlots, accept
+from proxy.datapath.listener import Accept, accept
 from proxy.datapath.relay import Relay, Timeouts
+from proxy.datapath.slots import SharedSlots
 from proxy.datapath.sockets import Tuning
 from proxy.errors import Fault, SettingsError
 from proxy.model import Clock, Rng

@@ -1,6 +1,7 @@
 """Accepts connections in batches, no more than the process has room for, and hands each to its service."""
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -10,10 +11,10 @@ from typing import Protocol
 
 from proxy import socket_file
 from proxy.bind import unbind
+from proxy.datapath.slots import Slots
 from proxy.datapath.sockets import BACKLOG_MAX, backlog_length
 from proxy.errors import CutOff, HeadwayError, NoRoom, OutOfDescriptors
 from proxy.inherit import is_inherited, listens_on
-from proxy.model import Clock
 from proxy.observe.seldom import Seldom
 from proxy.policy.patience import Patience
 
@@ -21,9 +22,8 @@ log = logging.getLogger("headway.listener")
 
 BATCH = 64  # accepts before other work gets its turn
 BREATH_S = 0.2  # how long accepting rests when the system itself is out of descriptors
-SCARCE_S = 1.0  # so long spares leave what they gave to connections
 SAY_EVERY_S = 10.0  # at most: a process that stays full would otherwise say so with each connection
-CONNECTION = 2  # descriptors of one
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 TEMPORARY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
@@ -48,86 +48,6 @@ class Host(Protocol):
 
     def refuse(self, client: int, error: HeadwayError) -> None:
         """Reset and count it; it never had a slot."""
-
-
-class Slots:
-    """How many connections the process holds, of how many it has room for."""
-
-    def __init__(self, cap: int, clock: Clock) -> None:
-        self.cap = cap
-        self.used = 0
-        self.clock = clock
-        self.changed_at = clock.now()  # when a connection last came or ended
-        self._waiting: list[Callable[[], None]] = []
-
-    @property
-    def full(self) -> bool:
-        return self.used >= self.cap
-
-    def take(self) -> None:
-        self.used += 1
-        self.changed_at = self.clock.now()
-
-    def release(self) -> None:
-        self.used -= 1
-        self.changed_at = self.clock.now()
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for resume in waiting:
-                resume()
-
-    def give_way(self) -> bool:
-        """The system is out of descriptors: whether some are free now that were of less use."""
-        return False
-
-    def when_free(self, resume: Callable[[], None]) -> None:
-        """Call `resume` once, when a slot is free again."""
-        self._waiting.append(resume)
-
-
-class Keeper(Protocol):
-    """Whoever keeps spares."""
-
-    @property
-    def held(self) -> int:
-        """How many."""
-
-    def give_up_oldest(self) -> None:
-        """Close one; there is one."""
-
-
-class SharedSlots(Slots):
-    """With spares beside the connections: they have what those leave free, and give way to them. As a spare
-    is one socket and a connection two, the cap's descriptors do for all.
-    """
-
-    def __init__(self, cap: int, clock: Clock) -> None:
-        super().__init__(cap, clock)
-        self.spares = 0
-        self.keepers: list[Keeper] = []
-        self._scarce_until = clock.now()
-
-    @property
-    def left(self) -> int:
-        """How many more spares there may be; below zero are too many."""
-        left = self.cap - self.used - self.spares
-        return left if self.clock.now() >= self._scarce_until else min(left, 0)
-
-    def take(self) -> None:
-        super().take()
-        if self.left < 0 and self.spares:
-            self._give_one_up()
-
-    def give_way(self) -> bool:
-        if self.spares < CONNECTION:
-            return False
-        self._scarce_until = self.clock.now() + SCARCE_S
-        for _ in range(CONNECTION):
-            self._give_one_up()
-        return True
-
-    def _give_one_up(self) -> None:
-        max(self.keepers, key=lambda keeper: keeper.held).give_up_oldest()
 
 
 class Reserve:
@@ -180,6 +100,7 @@ class Listener:
         self._paused = True
         self._crowd: Patience | None = None  # those in the backlog, since there was no room for them
         self._next_look: asyncio.Handle | None = None
+        self._breath: asyncio.Handle | None = None
         self._why: HeadwayError = NoRoom("")  # there was no room at last
         self._seldom = Seldom(slots.clock, SAY_EVERY_S)
 
@@ -211,30 +132,35 @@ class Listener:
     def _pause(self) -> None:
         self._paused = True
         asyncio.get_running_loop().remove_reader(self._sock)
+        if self._breath is not None:
+            self._breath.cancel()
+            self._breath = None
 
     def take_all(self) -> None:
         """Accept who waits, as far as there is room."""
         if self._closed:
             return
-        for count in range(BATCH):
+        taken = 0
+        for _ in range(BATCH):
             if self._slots.full:
-                self._wait(count, NoRoom(f"{self._slots.used} connections open, no room for more"))
+                self._wait(taken, NoRoom(f"{self._slots.used} connections open, no room for more"))
                 self._slots.when_free(self.start)
                 return
             try:
                 client = self._accept(self._sock)
             except OSError as error:
-                if self._slots.give_way():
+                if error.errno in EXHAUSTED and self._slots.give_way():
                     continue
-                self._wait(count, OutOfDescriptors(f"cannot accept ({error.strerror})"))
-                asyncio.get_running_loop().call_later(BREATH_S, self.start)
+                self._wait(taken, OutOfDescriptors(f"cannot accept ({error.strerror})"))
+                self._breath = asyncio.get_running_loop().call_later(BREATH_S, self.start)
                 return
             if client < 0:
                 self._relax()
                 return
             self._host.begin(client)
+            taken += 1
         if self._crowd is not None:
-            self._crowd.took(BATCH)
+            self._crowd.took(taken)
 
     # --- when there is no room ------------------------------------------------------------------
 
@@ -280,8 +206,12 @@ class Listener:
             asyncio.get_running_loop().add_reader(self._sock, self._somebody_comes)
 
     def _somebody_comes(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._sock)
-        self._look()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._sock)
+        if backlog_length(self._sock):
+            self._look()
+        else:  # another process has taken them, or this kernel does not tell
+            self._next_look = loop.call_later(Patience(self._patience_s).look_every_s, self._look)
 
     def _refuse(self, most: int, why: HeadwayError) -> int:
         """How many of those in the backlog were."""

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from proxy.datapath.departures import GONE, Departures
-from proxy.errors import AllFull, ClientReset, CutOff, HeadwayError, NoEndpoint, QueueFull
+from proxy.errors import AllFull, ClientReset, CutOff, HeadwayError, NoEndpoint, QueueFull, connect_error
 from proxy.policy.line import Line
 from proxy.pool import Pool
 
@@ -48,16 +48,22 @@ class Queue:
     def join(
         self, waiter: Waiter, client: int, came: float, patience_s: float, without: frozenset[object]
     ) -> None:
-        """Whose client `came` then, behind those that rule out the same ones. Raises QueueFull."""
+        """Whose client `came` then, behind those that rule out the same ones.
+
+        Raises QueueFull, and ConnectError where the system cannot watch its client.
+        """
         if self.size >= self._most:
             self._pool.counters.sheds[QueueFull.reason] += 1
             raise QueueFull(f"{self.size} wait already")
         if not self._pool.members:
             self._pool.request_resolve()
+        try:
+            self._watch(waiter, client)
+        except OSError as error:
+            raise connect_error(error) from error
         is_first = self._line.join(waiter, came, without)
         self._deadlines[waiter] = self._loop.call_later(max(0.0, patience_s), self._expire, waiter)
         self._clients[waiter] = client
-        self._watch(waiter)
         self._count()
         if is_first:
             self.room(1)
@@ -102,13 +108,13 @@ class Queue:
                 if over:
                     self._forget(waiter)
                 else:
-                    self._watch(waiter)
+                    self._watch(waiter, self._clients[waiter])
             if over:
                 return True
         return False
 
-    def _watch(self, waiter: Waiter) -> None:
-        self._departures.watch(self._clients[waiter], partial(self._gone, waiter))
+    def _watch(self, waiter: Waiter, client: int) -> None:
+        self._departures.watch(client, partial(self._gone, waiter))
 
     def _gone(self, waiter: Waiter) -> None:
         self._dismiss(waiter, ClientReset("it was gone before there was room"))

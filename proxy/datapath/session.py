@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.config import ProxyProtocol, ServiceSettings
 from proxy.datapath.ending import record
-from proxy.datapath.listener import Slots
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import WORTH_TRYING_S, End, Relay
+from proxy.datapath.slots import Slots
 from proxy.datapath.sockets import reset
 from proxy.errors import (
     AllFull,
@@ -20,6 +20,7 @@ from proxy.errors import (
     DeadlinePassed,
     HeadwayError,
     NoEndpoint,
+    OutOfDescriptors,
 )
 from proxy.model import Clock, EndReason
 from proxy.observe import access
@@ -244,6 +245,8 @@ class Session:
         self._failures += (error,)
         lease.failed(error)
         self._release()
+        if isinstance(error, OutOfDescriptors):
+            self._under.slots.give_way()
         if self._may_retry():
             self._attempt()
         else:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from proxy.config import ServiceSettings
-from proxy.datapath.listener import SharedSlots
+from proxy.datapath.slots import SharedSlots
 from proxy.datapath.sockets import Tuning
 from proxy.datapath.spare import Spare, Stock
 from proxy.datapath.vigil import Vigil

@@ -153,7 +153,7 @@ def _merged(text: str, before: str, after: str, comments: bool) -> str | None:
     lines = LINE.findall(text)
     open_end = not lines[-1].endswith("\n")
     if open_end:
-        lines[-1] += "\n"
+        lines[-1] += _ended_as(text, "\n")
     merged = carried_over(lines, LINE.findall(before), LINE.findall(after), comments=comments)
     if merged is None:
         return None

@@ -64,7 +64,7 @@ def review(body: bytes, defaults: Order | None) -> Reviewed:
             raise BadReview("the request has no uid")
         return _decide(asked.request, defaults)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadReview(f"this is no {API_VERSION} {KIND} of a pod: {error}") from error
+        raise BadReview(f"this is no {API_VERSION} {KIND} of a pod or a workload: {error}") from error
 
 
 def _decide(request: Request, defaults: Order | None) -> Reviewed:

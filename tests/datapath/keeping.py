@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
-from proxy.datapath.listener import SharedSlots
+from proxy.datapath.slots import SharedSlots
 from proxy.datapath.sockets import Tuning
 from proxy.datapath.spare import Spare
 from proxy.datapath.spares import Spares

@@ -10,10 +10,10 @@ from proxy.clock import SystemClock
 from proxy.config import hashes
 from proxy.datapath.engines import with_spares
 from proxy.datapath.hash_key import make_key_of
-from proxy.datapath.listener import SharedSlots, Slots
 from proxy.datapath.queue import Queue
 from proxy.datapath.relay import Timeouts
 from proxy.datapath.session import Sessions
+from proxy.datapath.slots import SharedSlots, Slots
 from proxy.model import Address, Answer, Clock
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.endpoint import Endpoint

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from proxy.datapath.drain import Drain
-from proxy.datapath.listener import Slots
+from proxy.datapath.slots import Slots
 from tests.support.virtual import LoopClock, in_virtual_time
 
 START = 1000.0  # what a loop in virtual time shows at first

@@ -10,7 +10,8 @@ import pytest
 
 from proxy.bind import bind
 from proxy.config import Listen
-from proxy.datapath.listener import SAY_EVERY_S, Accept, Listener, Slots, accept
+from proxy.datapath.listener import SAY_EVERY_S, Accept, Listener, accept
+from proxy.datapath.slots import Slots
 from proxy.datapath.sockets import reset
 from proxy.errors import HeadwayError
 from proxy.inherit import Inherited

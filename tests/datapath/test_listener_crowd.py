@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.datapath.listener import BATCH, Slots
+from proxy.datapath.listener import BATCH
+from proxy.datapath.slots import Slots
 from proxy.datapath.sockets import backlog_length
 from tests.datapath.peers import Peer, listening, no_descriptor_free, no_socket_lost
 from tests.datapath.test_listener import PATIENCE_S, Door, door, said
@@ -122,6 +123,28 @@ def test_full_and_nobody_waits() -> None:
                         came = now()
                         assert PATIENCE_S * 0.75 <= await was_reset_at(waiting) - came < PATIENCE_S + 0.01
                     await asyncio.sleep(PATIENCE_S)
+
+    with_sockets(test(), within_s=60)
+
+
+def test_full_and_nobody_tells_how_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process took them, or a kernel that is none (gVisor): it looks again, but not all the time."""
+    looks = []
+
+    def none(sock: socket.socket) -> int:
+        looks.append(sock)
+        return 0
+
+    monkeypatch.setattr("proxy.datapath.listener.backlog_length", none)
+
+    async def test() -> None:
+        async with no_socket_lost(), door(0, full_with(1)) as it:
+            with it.clients(2) as (inside, waiting):
+                await served(it, inside)
+                await asyncio.sleep(2 * PATIENCE_S)
+                assert 2 <= len(looks) < 30
+                inside.close()
+                await served(it, waiting)
 
     with_sockets(test(), within_s=60)
 

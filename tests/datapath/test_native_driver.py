@@ -49,5 +49,5 @@ def test_timer_wheel_sanitized(built: dict[str, Path]) -> None:
 
 
 def test_spinning_sanitized(built: dict[str, Path]) -> None:
-    """With RELAY_SPIN a thread asks again and again only where events are near and nobody else wants to run."""
+    """With RELAY_SPIN a thread asks again and again only where events are near, and in nobody's way."""
     assert "in nobody's way" in run(built["address"] / "wait_check")

@@ -1,6 +1,8 @@
 """Connections that wait while all endpoints are full: who is next, who is turned away, who is gone."""
 
 import asyncio
+import errno
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from proxy.datapath.departures import Departures
 from proxy.datapath.queue import Queue
 from proxy.errors import HeadwayError, QueueFull
 from proxy.pool import Lease, Pool
@@ -54,6 +57,23 @@ def test_first_in_first_out() -> None:
                 peer.reset()
                 await until(partial(ended, scene, number + 1))
 
+    run(test())
+
+
+def test_who_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than fs.epoll.max_user_watches: it is told so at once, and leaves nothing in the line."""
+
+    def watch(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def test() -> None:
+        scene = Scene()
+        async with no_socket_lost(), scene.client() as (peer, _):
+            assert await peer.was_reset()
+            assert scene.outcomes == {"out_of_descriptors": 1}
+            assert scene.queue.size == 0
+
+    monkeypatch.setattr(Departures, "watch", watch)
     run(test())
 
 

@@ -13,7 +13,7 @@ from proxy.clock import SystemClock
 from proxy.config import from_env
 from proxy.controlpath.resolv_conf import ResolvConfFile
 from proxy.datapath import engines
-from proxy.datapath.listener import Slots
+from proxy.datapath.slots import Slots
 from proxy.model import Answer
 from proxy.policy.rebalance import LOOK_EVERY_S
 from proxy.service import Service

@@ -4,15 +4,17 @@ import asyncio
 import errno
 import os
 import socket
+from contextlib import ExitStack
 
 import pytest
 
-from proxy.datapath.listener import SharedSlots, accept
+from proxy.datapath.listener import accept
+from proxy.datapath.slots import SharedSlots
 from tests.datapath.keeping import LONG_S, keeping
-from tests.datapath.peers import no_socket_lost
-from tests.datapath.scenes import silent
+from tests.datapath.peers import connected, no_descriptor_free, no_socket_lost
+from tests.datapath.scenes import Scene, echoing, pods, silent
 from tests.datapath.test_listener import door, greeted
-from tests.support import FakeClock, run
+from tests.support import FakeClock, run, until
 from tests.support.virtual import with_sockets
 
 
@@ -63,6 +65,51 @@ def test_spares_give_way_where_the_system_has_no_descriptors(code: int) -> None:
                 inside = await greeted(everyone, 2)
 
                 assert (len(inside), kept.held) == (2, 1)
+
+    run(test())
+
+
+def test_spares_stay_where_accepting_fails_for_something_else() -> None:
+    """A firewall's EPERM, say: without spares it would be no better."""
+
+    async def test() -> None:
+        slots = SharedSlots(100, FakeClock())
+        kept, asked = Kept(slots, 5), []
+
+        def forbidden(sock: socket.socket) -> int:
+            asked.append(sock)
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        async with no_socket_lost(), door(0, slots, accept=forbidden) as it:
+            with it.clients(1):
+                await until(lambda: bool(asked))
+
+                assert kept.held == 5
+
+    run(test())
+
+
+def test_spares_give_way_to_a_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that somebody else took meanwhile: the next pod is tried with what spares have given."""
+
+    async def test() -> None:
+        async with pods(echoing, echoing) as there:
+            scene = Scene([pod.address for pod in there])
+            client, accepted = connected()
+            with ExitStack() as scarce:
+
+                def give_way() -> bool:
+                    scarce.close()
+                    return True
+
+                monkeypatch.setattr(scene.slots, "give_way", give_way)
+                scarce.enter_context(no_descriptor_free())
+                scene.sessions.begin(accepted.detach())
+                await client.send(b"hello")
+
+                assert await client.receive(5) == b"hello"
+            client.close()
+            await until(lambda: scene.outcomes == {"completed": 1})
 
     run(test())
 

@@ -128,6 +128,17 @@ def test_json_behind_a_marker(before: str) -> None:
     assert out(ok(text)) == text
 
 
+def test_windows_line_ends_but_for_the_last() -> None:
+    """What is written behind a last line without an end begins a line as the others do."""
+    pod = POD.replace("metadata: {name: shop}\n", "") + "metadata:\n  name: shop"
+    text = pod.replace("\n", "\r\n")
+    after = ok(text)
+
+    assert after.count("\n") == after.count("\r\n") > 40
+    assert not after.endswith("\n")
+    assert out(after) == text
+
+
 def test_windows_line_ends() -> None:
     """Added lines end as the others do."""
     after = ok(POD.replace("\n", "\r\n"))
