@@ -24,7 +24,7 @@ sanitize:
 	@$(MAKE) -s NATIVE= $(VENV)/installed-dev
 	BIN=$(abspath $(BIN)) tests/datapath/native/sanitize
 
-# Headway beside HAProxy, nginx, Envoy and a direct connection: twenty-five minutes on a machine that does nothing else.
+# Headway beside HAProxy, nginx, Envoy and a direct connection: twenty minutes on a machine that does nothing else.
 # `make loadtest LOADTEST=--quick` takes three; LOADTEST=--help tells the rest.
 loadtest: $(VENV)/installed-loadtest peers
 	$(BIN)/python -m loadtest.compare $(LOADTEST)

@@ -1,6 +1,6 @@
 """Compares Headway with HAProxy, nginx, Envoy and a direct connection, on the same work in one run.
 
-`python -m loadtest.compare` takes about twenty-five minutes, and writes tables, figures and numbers to
+`python -m loadtest.compare` takes about twenty minutes, and writes tables, figures and numbers to
 loadtest/results/. `--quick` takes less than three, and only prints, unless it is given `--out`. What is not
 installed is left out.
 """
