@@ -53,7 +53,7 @@ class Pod:
         self.mode = Mode.SERVING
         self.slowness = slowness
         self.wanting = True  # whether it shall be in DNS
-        self.held: set[Process] = set()  # connections that are kept open after they were served
+        self.held: dict[Process, None] = {}  # connections kept open after they were served, as they came
         self.attempts = 0
         self.attempts_per_s = [0] * (seconds + 1)
         self.probes_per_s = [0] * (seconds + 1)

@@ -124,11 +124,11 @@ class Sidecar:
         process = self._timeline.current
         assert process is not None
         until = self._timeline.time + self.rng.expovariate(1 / self._world.plan.hold_s)
-        pod.held.add(process)
+        pod.held[process] = None
         if self.moves is not None:
             self.moves.holds(endpoint, process)
         yield until - self._timeline.time
-        pod.held.discard(process)
+        pod.held.pop(process, None)
         if self.moves is not None:
             self.moves.lets_go(endpoint, process)
         if self._timeline.time < until:
