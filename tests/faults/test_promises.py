@@ -127,7 +127,8 @@ def test_promise_4_who_is_not_listed_gets_no_new_connection() -> None:
         async with DnsServer() as dns, greeters.pods(3) as some:
             dns.set(WEB, [pod.ip for pod in some])
             settings = {"TARGET": f"{WEB}:{some[0].port}", "DNS_SERVERS": dns.address, **QUICK_DNS}
-            async with running(**settings, BALANCER="round_robin", READY_WHEN="endpoint") as proxy:
+            only_lists = {"BALANCER": "round_robin", "SLOW_START": "0", "HEALTH_CHECK": "off"}
+            async with running(**settings, **only_lists) as proxy:
                 await ready(proxy, 3)
                 old = [await connect(proxy.address) for _ in range(6)]
                 assert {connection.pod for connection in old} == {pod.ip for pod in some}
