@@ -4,6 +4,8 @@ import asyncio
 import select
 from collections.abc import Callable
 
+from proxy.errors import connect_error
+
 # epoll(7): both are always told. A mere FIN is neither: what was said before it may still want its answer.
 # A Unix socket hangs up when it is closed, whatever it said before: BROKEN is only what was reset.
 GONE = select.EPOLLERR | select.EPOLLHUP
@@ -25,8 +27,14 @@ class Departures:
         return self._watch.fileno()
 
     def watch(self, client: int, on_gone: Callable[[], None]) -> None:
-        """Until forget(), which comes before its descriptor is closed, or another's. Raises OSError."""
-        self._watch.register(client, self._which | select.EPOLLET)  # or a hang-up would be told for ever
+        """Until forget(), which comes before its descriptor is closed, or another's.
+
+        Raises ConnectError where the system cannot watch so many.
+        """
+        try:
+            self._watch.register(client, self._which | select.EPOLLET)  # or a hang-up would be told for ever
+        except OSError as error:
+            raise connect_error(error) from error
         self._told[client] = on_gone
 
     def forget(self, client: int) -> None:

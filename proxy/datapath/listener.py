@@ -16,7 +16,7 @@ from proxy.datapath.sockets import BACKLOG_MAX, backlog_length
 from proxy.errors import CutOff, HeadwayError, NoRoom, OutOfDescriptors
 from proxy.inherit import is_inherited, listens_on
 from proxy.observe.seldom import Seldom
-from proxy.policy.patience import Patience
+from proxy.policy.patience import LOOKS, Patience
 
 log = logging.getLogger("headway.listener")
 
@@ -211,7 +211,7 @@ class Listener:
         if backlog_length(self._sock):
             self._look()
         else:  # another process has taken them, or this kernel does not tell
-            self._next_look = loop.call_later(Patience(self._patience_s).look_every_s, self._look)
+            self._next_look = loop.call_later(self._patience_s / LOOKS, self._look)
 
     def _refuse(self, most: int, why: HeadwayError) -> int:
         """How many of those in the backlog were."""

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from proxy.datapath.departures import GONE, Departures
-from proxy.errors import AllFull, ClientReset, CutOff, HeadwayError, NoEndpoint, QueueFull, connect_error
+from proxy.errors import AllFull, ClientReset, CutOff, HeadwayError, NoEndpoint, QueueFull
 from proxy.policy.line import Line
 from proxy.pool import Pool
 
@@ -57,10 +57,7 @@ class Queue:
             raise QueueFull(f"{self.size} wait already")
         if not self._pool.members:
             self._pool.request_resolve()
-        try:
-            self._watch(waiter, client)
-        except OSError as error:
-            raise connect_error(error) from error
+        self._watch(waiter, client)
         is_first = self._line.join(waiter, came, without)
         self._deadlines[waiter] = self._loop.call_later(max(0.0, patience_s), self._expire, waiter)
         self._clients[waiter] = client

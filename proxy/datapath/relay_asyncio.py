@@ -13,7 +13,7 @@ from proxy.datapath.departures import BROKEN, Departures
 from proxy.datapath.pair_asyncio import Pair
 from proxy.datapath.relay import Ear, End, Timeouts, given_up, to_retire
 from proxy.datapath.sockets import connect_took_s, reset
-from proxy.errors import ConnectError, ResetEarly, connect_error
+from proxy.errors import ConnectError, ResetEarly
 from proxy.model import Address, Clock, EndReason
 from proxy.observe.counters import ServiceCounters
 from proxy.policy.jitter import jittered
@@ -27,32 +27,30 @@ AGE_JITTER = 0.1
 class _Attempt:
     """A connect under way."""
 
-    __slots__ = ("_begun", "client", "owner", "reason", "task")
+    __slots__ = ("_begun", "_departures", "client", "owner", "reason", "task")
 
     task: asyncio.Task[None]
 
-    def __init__(self, client: int, owner: object) -> None:
+    def __init__(self, client: int, departures: Departures, owner: object) -> None:
+        self._departures = departures
         self.client = client
         self.owner = owner
         self.reason = EndReason.ABORTED  # why it is given up, if it is
         self._begun: bool | None = False  # None: given up before
 
     async def connect(
-        self, connector: Connector, departures: Departures, clock: Clock, address: Address, within_s: float
+        self, connector: Connector, clock: Clock, address: Address, within_s: float
     ) -> tuple[socket.socket, float]:
         """A connected socket, and how long that took. Raises ConnectError."""
         if self._begun is None:
             raise asyncio.CancelledError
         self._begun = True
         started = clock.now()
-        try:
-            departures.watch(self.client, self._client_is_gone)
-        except OSError as error:
-            raise connect_error(error) from error
+        self._departures.watch(self.client, self._client_is_gone)
         try:
             sock = await connector.connect(address, within_s)
         finally:
-            departures.forget(self.client)
+            self._departures.forget(self.client)
         self._begun = None
         return sock, connect_took_s(sock, clock.now() - started)
 
@@ -105,7 +103,7 @@ class AsyncioRelay:
         prefix: bytes = b"",
     ) -> None:
         if isinstance(pod, Address):
-            attempt = _Attempt(client, owner)
+            attempt = _Attempt(client, self._departures, owner)
             self._attempts.add(attempt)
             story = self._connect_and_relay(attempt, pod, ear, connect_within_s, retry_before, prefix)
             attempt.task = spawn(story, name="relay")
@@ -122,9 +120,9 @@ class AsyncioRelay:
         retry_before: float,
         prefix: bytes,
     ) -> None:
-        client, tools = attempt.client, (self._connector, self._departures, self._clock)
+        client = attempt.client
         try:
-            pod, connect_s = await attempt.connect(*tools, address, connect_within_s)
+            pod, connect_s = await attempt.connect(self._connector, self._clock, address, connect_within_s)
         except ConnectError as error:  # without its traceback, which holds all that this one holds
             ear.ended(End(EndReason.UNCONNECTED, client=client, error=error.with_traceback(None)))
             return

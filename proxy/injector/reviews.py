@@ -118,9 +118,14 @@ def _in_short(text: str) -> str:
 
 
 def _answer(
-    request: Request, pod: str, result: Result, patch: list[Operation] | None = None, *,
-    reason: str = "", warnings: list[str] | None = None,
-) -> Reviewed:  # fmt: skip
+    request: Request,
+    pod: str,
+    result: Result,
+    patch: list[Operation] | None = None,
+    *,
+    reason: str = "",
+    warnings: list[str] | None = None,
+) -> Reviewed:
     response: dict[str, Any] = {"uid": request.uid, "allowed": result is not Result.REFUSED}
     if patch:
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(msgspec.json.encode(patch)).decode()}

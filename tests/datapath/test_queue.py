@@ -11,7 +11,6 @@ from functools import partial
 
 import pytest
 
-from proxy.datapath.departures import Departures
 from proxy.datapath.queue import Queue
 from proxy.errors import HeadwayError, QueueFull
 from proxy.pool import Lease, Pool
@@ -63,8 +62,12 @@ def test_first_in_first_out() -> None:
 def test_who_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than fs.epoll.max_user_watches: it is told so at once, and leaves nothing in the line."""
 
-    def watch(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class Full:
+        def fileno(self) -> int:
+            return unused.fileno()
+
+        def register(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def test() -> None:
         scene = Scene()
@@ -73,8 +76,9 @@ def test_who_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
             assert scene.outcomes == {"out_of_descriptors": 1}
             assert scene.queue.size == 0
 
-    monkeypatch.setattr(Departures, "watch", watch)
-    run(test())
+    with select.epoll() as unused:
+        monkeypatch.setattr(select, "epoll", Full)
+        run(test())
 
 
 def test_nobody_overtakes() -> None:

@@ -6,8 +6,8 @@
 
 enum {
     SPIN_NS = 20000,
-    LOOK_NS = 1000000,   /* between two looks whether somebody else wants the processor */
-    REST_NS = 20000000,  /* so long it is left to them */
+    LOOK_NS = 1000000,  /* between two looks whether somebody else wants the processor */
+    REST_NS = 20000000, /* so long it is left to them */
 };
 
 /* How long it may sleep, for epoll_wait(). */
